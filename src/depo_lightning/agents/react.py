@@ -1,0 +1,46 @@
+"""The text of one agent turn in ReAct form, as AgentGym prompts for it and reads it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+ONE_ACTION_ONLY = "Error: Only one 'Action' is allowed per response. Please adjust your response."
+_ACTION = re.compile(r"Action:\s*(.*?)(?=\n|$)", re.DOTALL)  # the reference client's expression, to the letter
+_THOUGHT = re.compile(r"\s*(?:Thought:)?\s*(.*?)\s*", re.DOTALL)
+
+
+class FormatError(Exception):
+    """A turn that cannot be played; the message is the observation that answers it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One ReAct response, taken apart."""
+
+    thought: str
+    action: str
+
+
+def format_turn(thought: str, action: str) -> str:
+    """The text of a turn; an empty thought is allowed."""
+    return f"Thought:\n{thought}\n\nAction:\n{action}"
+
+
+def parse_turn(text: str) -> Turn:
+    """Read a turn as the reference client does.
+
+    The action is the rest of the first line that follows `Action:`; without one it is empty, which every
+    environment refuses as an invalid action. Cleaning the action's characters is the environment's part, since
+    each protocol allows others.
+
+    Raises:
+        FormatError: more than one `Action:`; the environment must not be touched.
+    """
+    found = list(_ACTION.finditer(text))
+    if len(found) > 1:
+        raise FormatError(ONE_ACTION_ONLY)
+    before = text[: found[0].start()] if found else text
+    thought = _THOUGHT.fullmatch(before)
+    assert thought is not None  # the expression matches every string
+    return Turn(thought=thought[1], action=found[0][1].strip() if found else "")

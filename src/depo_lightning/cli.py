@@ -1,0 +1,68 @@
+"""Exit codes and messages: 0 done, 2 the input's fault, 1 the machine's or ours. No traceback for the first two."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+
+from depo_lightning.errors import ConfigError, DepoError
+from depo_lightning.store import machine_faults
+
+T = TypeVar("T")
+_failed_jobs: list[int] = []
+
+
+def guarded(main: Callable[[], object]) -> int:
+    """Call `main`; print what a user can act on, and return the exit code."""
+    try:
+        with machine_faults("the run could not write", Path.cwd()):
+            main()
+    except (HydraException, OmegaConfBaseException) as error:
+        print(ConfigError(_one_message(error)), file=sys.stderr)
+        return ConfigError.exit_code
+    except DepoError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("interrupted; finished stages are stored, the same command goes on from there", file=sys.stderr)
+        return 130
+    return max(_failed_jobs, default=0)
+
+
+def guarded_job(job: Callable[[], T], output: str) -> T | None:
+    """Run one job of a sweep; its failure is written to `error.txt` and does not stop the other jobs."""
+    marker = Path(output) / "error.txt"
+    try:
+        result = job()
+    except DepoError as error:
+        _fail(marker, str(error), error.exit_code)
+        return None
+    except Exception:
+        _fail(marker, traceback.format_exc(), 1)
+        return None
+    marker.unlink(missing_ok=True)
+    return result
+
+
+def _fail(marker: Path, text: str, code: int) -> None:
+    print(f"job failed ({marker}):\n{text}", file=sys.stderr)
+    _failed_jobs.append(code)
+    try:
+        marker.parent.mkdir(parents=True, exist_ok=True)
+        marker.write_text(text)
+    except OSError as error:
+        print(f"{marker} could not be written: {error.strerror}", file=sys.stderr)
+
+
+def _one_message(error: BaseException) -> str:
+    causes = [error]
+    while (cause := causes[-1].__cause__) is not None:
+        causes.append(cause)
+    lines = dict.fromkeys(line.strip() for item in causes for line in str(item).splitlines())
+    return "\n    ".join(line for line in lines if line and not line.startswith(("object_type", "reference_type")))

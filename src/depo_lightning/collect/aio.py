@@ -1,0 +1,40 @@
+"""Running coroutines from ordinary code, many at a time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+X = TypeVar("X")
+
+
+def run_async(main: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine to its end, also from code that a running event loop called (a notebook)."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(main)
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, main).result()
+
+
+async def map_limited(function: Callable[[X], Awaitable[T]], items: Iterable[X], limit: int) -> list[T]:
+    """Apply an async function to every item, at most `limit` in flight; results in the order of the items.
+
+    The first error cancels what has not finished and is raised.
+    """
+    semaphore = asyncio.Semaphore(limit)
+
+    async def one(item: X) -> T:
+        async with semaphore:
+            return await function(item)
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(one(item)) for item in items]
+    except BaseExceptionGroup as problems:
+        raise problems.exceptions[0] from None
+    return [task.result() for task in tasks]

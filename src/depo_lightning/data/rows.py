@@ -1,0 +1,95 @@
+"""Token rows of different lengths, held flat so that a batch is a few array operations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from depo_lightning.errors import DataError
+from depo_lightning.modules.batches import TokenBatch
+from depo_lightning.objectives.logps import NO_SEGMENT
+
+PADDING = 0  # any id will do: causal attention hides what stands to the right
+MAX_FAULTS = 20
+
+
+class TokenSequence(Protocol):
+    """A rendered conversation: token ids, and one [start, end) span per agent turn (`agents.chat.Encoded`)."""
+
+    @property
+    def input_ids(self) -> list[int]:
+        """Token ids of the whole conversation."""
+
+    @property
+    def spans(self) -> list[tuple[int, int]]:
+        """Agent turns in order, end-of-turn token included."""
+
+
+def span_faults(name: str, sequence: TokenSequence) -> list[str]:
+    """What is wrong with the agent spans of a sequence; `name` goes into the messages."""
+    length, previous, faults = len(sequence.input_ids), 1, []
+    if not sequence.spans:
+        faults.append(f"{name}: no agent turn; expected at least one")
+    for start, end in sequence.spans:
+        if not previous <= start < end <= length:
+            faults.append(
+                f"{name}: agent span [{start}, {end}) among {length} tokens; spans must be in order, not empty, "
+                "apart from each other, and leave at least one token of prompt before the first"
+            )
+        previous = end
+    return faults
+
+
+def check_spans(named: Sequence[tuple[str, TokenSequence]]) -> None:
+    """Raise a DataError that lists the faults of all sequences (the first 20)."""
+    faults = [fault for name, sequence in named for fault in span_faults(name, sequence)]
+    if faults:
+        raise DataError(faults[:MAX_FAULTS])
+
+
+class TokenRows:
+    """R rows of tokens with the segment of every token, numbered from 0 within its row, −1 outside agent turns."""
+
+    def __init__(self, rows: Sequence[tuple[np.ndarray, np.ndarray]]) -> None:
+        """Rows as (ids, segments), each two int64 arrays of one length."""
+        self.ids = np.concatenate([ids for ids, _ in rows])
+        self.segments = np.concatenate([segments for _, segments in rows])
+        self.lengths = np.array([len(ids) for ids, _ in rows])
+        self.starts = np.cumsum(self.lengths) - self.lengths
+        self.counts = np.array([int(segments.max()) + 1 for _, segments in rows])
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def batch(self, indices: np.ndarray | Sequence[int]) -> TokenBatch:
+        """The rows `indices`, right-padded to the longest; segments are numbered through the whole batch."""
+        chosen = np.asarray(indices)
+        lengths, counts = self.lengths[chosen], self.counts[chosen]
+        column = np.arange(lengths.max())
+        inside = column < lengths[:, None]
+        position = np.where(inside, self.starts[chosen][:, None] + column, 0)
+        local = np.where(inside, self.segments[position], NO_SEGMENT)
+        first = (np.cumsum(counts) - counts)[:, None]
+        return TokenBatch(
+            input_ids=torch.from_numpy(np.where(inside, self.ids[position], PADDING)),
+            segments=torch.from_numpy(np.where(local == NO_SEGMENT, NO_SEGMENT, local + first)),
+            count=int(counts.sum()),
+        )
+
+
+def step_row(sequence: TokenSequence) -> tuple[np.ndarray, np.ndarray]:
+    """(ids, segments) of a conversation, one segment per agent turn."""
+    ids = np.asarray(sequence.input_ids, dtype=np.int64)
+    segments = np.full(len(ids), NO_SEGMENT, dtype=np.int64)
+    for step, (start, end) in enumerate(sequence.spans):
+        segments[start:end] = step
+    return ids, segments
+
+
+def trajectory_row(sequence: TokenSequence) -> tuple[np.ndarray, np.ndarray]:
+    """(ids, segments) of a conversation, all agent turns in segment 0."""
+    ids, segments = step_row(sequence)
+    return ids, np.minimum(segments, 0)

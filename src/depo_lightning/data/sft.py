@@ -1,0 +1,59 @@
+"""Data for behaviour cloning."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import numpy as np
+import pytorch_lightning as pl
+from torch.utils.data import DataLoader, Dataset
+
+from depo_lightning.data.order import BatchOrder, bucketed
+from depo_lightning.data.rows import TokenRows, TokenSequence, check_spans, trajectory_row
+from depo_lightning.errors import ConfigError, DataError
+from depo_lightning.modules.batches import TokenBatch
+
+
+class SftDataset(Dataset[TokenBatch]):
+    """Conversations whose agent turns are to be learned; an item is a whole batch, asked for by its row indices."""
+
+    def __init__(self, sequences: Sequence[TokenSequence]) -> None:
+        if not sequences:
+            raise DataError("training data: 0 conversations; expected at least one; loosen the filter or collect more")
+        check_spans([(f"conversation {index}", sequence) for index, sequence in enumerate(sequences)])
+        self.rows = TokenRows([trajectory_row(sequence) for sequence in sequences])
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, indices: np.ndarray) -> TokenBatch:
+        return self.rows.batch(indices)
+
+
+class SftDataModule(pl.LightningDataModule):
+    """Token-budget batches of similar lengths, shuffled anew in every epoch.
+
+    Args:
+        sequences: conversations with their agent spans.
+        batch_tokens: most tokens in a batch, padding included; a longer conversation is a batch of its own.
+        seed: seed of the order of batches.
+
+    Raises:
+        DataError: no conversation, or faulty spans. ConfigError: `batch_tokens` below 1.
+    """
+
+    def __init__(self, sequences: Sequence[TokenSequence], batch_tokens: int, seed: int) -> None:
+        super().__init__()
+        if batch_tokens < 1:
+            raise ConfigError(f"bc.batch_tokens={batch_tokens}: must be 1 or more; about 1000 suits a tiny model")
+        self.dataset = SftDataset(sequences)
+        self.batch_tokens = batch_tokens
+        self.seed = seed
+
+    def train_dataloader(self) -> DataLoader[TokenBatch]:
+        """One epoch."""
+        trainer = self.trainer
+        rank, world_size = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
+        plan = partial(bucketed, self.dataset.rows.lengths, self.batch_tokens)
+        return DataLoader(self.dataset, sampler=BatchOrder(plan, self.seed, rank, world_size), batch_size=None)

@@ -1,0 +1,25 @@
+"""Text environments by name. To add one: subclass `TextEnv`, register it here, add `conf/env/<name>.yaml`."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from depo_lightning.envs.base import Split, StepResult, TextEnv
+from depo_lightning.errors import ConfigError
+
+__all__ = ["REGISTRY", "Split", "StepResult", "TextEnv", "make"]
+
+REGISTRY = {"babyai": "depo_lightning.envs.babyai:BabyAIEnv"}
+
+
+def make(name: str, **kwargs: Any) -> TextEnv:
+    """Build the environment `name`; kwargs are the fields of its configuration group.
+
+    Raises:
+        ConfigError: unknown name, or fields the environment does not accept.
+    """
+    if name not in REGISTRY:
+        raise ConfigError(f"env.name={name!r}: no such environment; choose one of {sorted(REGISTRY)}")
+    module, _, attribute = REGISTRY[name].partition(":")
+    return getattr(import_module(module), attribute)(**kwargs)

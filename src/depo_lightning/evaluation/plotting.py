@@ -1,0 +1,161 @@
+"""What all figures share: style, colours and markers, labels that keep clear of each other, writing.
+
+Figures are `Figure` objects without pyplot, so that no global state is touched and no display is needed.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
+
+from depo_lightning.files import write_atomic
+
+Z95 = 1.96  # half-width of a normal 95 % interval, in standard errors
+DPI = 200
+INK, MUTED, GRID = "#222222", "#767676", "#e4e4e4"
+
+
+class Look(NamedTuple):
+    """Colour and marker of a policy; `symbol` is the marker's name in plotly."""
+
+    colour: str
+    marker: str
+    symbol: str
+
+
+# Okabe and Ito's palette, safe for colour-blind readers; the marker repeats what the colour says.
+_LOOKS = (
+    Look("#0072B2", "o", "circle"),
+    Look("#D55E00", "s", "square"),
+    Look("#009E73", "D", "diamond"),
+    Look("#CC79A7", "^", "triangle-up"),
+    Look("#E69F00", "v", "triangle-down"),
+    Look("#56B4E9", "P", "cross"),
+    Look("#000000", "X", "x"),
+)
+_FIXED = {"depo": 0, "kto": 1, "bc": 6, "filtered_bc": 2}
+
+
+def looks(policies: Sequence[str]) -> dict[str, Look]:
+    """One look per policy; the usual policies look the same in every figure."""
+    spare = [i for i in range(len(_LOOKS)) if i not in {_FIXED[p] for p in policies if p in _FIXED}]
+    result = {}
+    for policy in policies:
+        index = _FIXED[policy] if policy in _FIXED else (spare.pop(0) if spare else len(result) % len(_LOOKS))
+        result[policy] = _LOOKS[index]
+    return result
+
+
+def new_figure(xlabel: str, ylabel: str, width: float = 5.6, height: float = 3.7) -> tuple[Figure, Axes]:
+    """An empty figure in the project's style; sizes in inches."""
+    style = {
+        "font.size": 9,
+        "axes.edgecolor": MUTED,
+        "axes.labelcolor": INK,
+        "xtick.color": MUTED,
+        "ytick.color": MUTED,
+        "xtick.labelcolor": INK,
+        "ytick.labelcolor": INK,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+    }
+    with rc_context(style):
+        figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
+        FigureCanvasAgg(figure)
+        axes = figure.subplots()
+    axes.grid(color=GRID, linewidth=0.7)
+    axes.set_axisbelow(True)
+    axes.set_xlabel(xlabel)
+    axes.set_ylabel(ylabel)
+    return figure, axes
+
+
+def note(figure: Figure, text: str) -> None:
+    """A small line under the axes: how to read the figure."""
+    figure.supxlabel(text, fontsize=7, color=MUTED, x=0.99, ha="right")
+
+
+def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
+    """Write the figure as PNG, atomically.
+
+    Raises:
+        MachineError: the disk is full or the directory cannot be written to.
+    """
+    buffer = io.BytesIO()
+    # Without metadata the same figure is the same file.
+    figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
+    return write_atomic(path, buffer.getvalue())
+
+
+def label_points(
+    axes: Axes,
+    labels: Sequence[tuple[float, float, str, str]],
+    obstacles: Sequence[tuple[float, float, float, float]] = (),
+    size: float = 8.5,
+) -> None:
+    """Write each text beside its point, where it covers the least of points, bars and other texts.
+
+    Call it last, when the axes' limits are final.
+
+    Args:
+        axes: the axes.
+        labels: (x, y, text, colour), in data coordinates, placed in this order.
+        obstacles: boxes to keep clear, (x low, x high, y low, y high) in data coordinates.
+        size: font size in points.
+    """
+    figure: Any = axes.figure
+    figure.canvas.draw()  # settles the layout, so that data coordinates have their final pixels
+    renderer = figure.canvas.get_renderer()
+    pixel = figure.dpi / 72
+    taken = [_pixel_box(axes, box, 2 * pixel) for box in obstacles]
+    taken += [_pixel_box(axes, (x, x, y, y), 4 * pixel) for x, y, _, _ in labels]
+    for x, y, text, colour in labels:
+        artist = axes.annotate(
+            text, (x, y), xytext=(0, 0), textcoords="offset points", fontsize=size, color=colour, annotation_clip=False
+        )
+        best: tuple[float, tuple[float, float, str, str], Bbox] | None = None
+        for rank, (dx, dy, ha, va) in enumerate(_OFFSETS):
+            artist.set(position=(dx, dy), ha=ha, va=va)
+            box = artist.get_window_extent(renderer)
+            cost = sum(_overlap(box, other) for other in taken) + 4 * _outside(box, axes.bbox) + 0.01 * rank
+            if best is None or cost < best[0]:
+                best = (cost, (dx, dy, ha, va), box)
+        assert best is not None
+        dx, dy, ha, va = best[1]
+        artist.set(position=(dx, dy), ha=ha, va=va)
+        taken.append(best[2])
+
+
+# Candidate positions by preference: offset in points, alignment. Diagonals first: they clear a cross of error bars.
+_OFFSETS = [
+    (dx * reach, dy * reach, {1: "left", 0: "center", -1: "right"}[dx], {1: "bottom", 0: "center", -1: "top"}[dy])
+    for reach in (6.0, 10.0, 16.0, 24.0)
+    for dx, dy in ((1, 1), (1, -1), (-1, 1), (-1, -1), (0, 1), (0, -1), (1, 0), (-1, 0))
+]
+
+
+def _pixel_box(axes: Axes, box: tuple[float, float, float, float], pad: float) -> Bbox:
+    corners = axes.transData.transform([(box[0], box[2]), (box[1], box[3])])
+    (x0, y0), (x1, y1) = np.sort(corners, axis=0)
+    return Bbox.from_extents(x0 - pad, y0 - pad, x1 + pad, y1 + pad)
+
+
+def _overlap(a: Bbox, b: Bbox) -> float:
+    """Common area in square pixels."""
+    width, height = min(a.x1, b.x1) - max(a.x0, b.x0), min(a.y1, b.y1) - max(a.y0, b.y0)
+    return float(max(0.0, width) * max(0.0, height))
+
+
+def _outside(box: Bbox, frame: Bbox) -> float:
+    """Area of the box that lies outside the frame, in square pixels."""
+    return float(box.width * box.height) - _overlap(box, frame)

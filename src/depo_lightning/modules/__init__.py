@@ -1,0 +1,23 @@
+"""Lightning modules for behaviour cloning and preference training. They hold no loss arithmetic: see `objectives`."""
+
+from depo_lightning.modules.batches import PreferenceBatch, TokenBatch
+from depo_lightning.modules.bc import BCModule
+from depo_lightning.modules.callbacks import ValidationRollouts
+from depo_lightning.modules.depo import DEPOModule
+from depo_lightning.modules.optim import OptimizerSettings
+from depo_lightning.modules.policy import check_policy, policy_logps
+from depo_lightning.modules.scoring import score
+from depo_lightning.objectives import ObjectiveSettings
+
+__all__ = [
+    "BCModule",
+    "DEPOModule",
+    "ObjectiveSettings",
+    "OptimizerSettings",
+    "PreferenceBatch",
+    "TokenBatch",
+    "ValidationRollouts",
+    "check_policy",
+    "policy_logps",
+    "score",
+]

@@ -1,0 +1,33 @@
+"""The batches that the modules eat, with shapes. B rows of L tokens hold S segments; K mismatched pairs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+@dataclass(slots=True)
+class TokenBatch:
+    """Right-padded rows and the agent tokens in them.
+
+    There is no attention mask: under causal attention no token sees the padding to its right.
+    """
+
+    input_ids: Tensor  # (B, L) int64
+    segments: Tensor  # (B, L) int64; 0 … S−1 on agent tokens, −1 on prompt, observations and padding
+    count: int  # S
+
+
+@dataclass(slots=True)
+class PreferenceBatch:
+    """Trajectories cut into S samples (one per step, or one per trajectory), and mismatched pairs for z0."""
+
+    sequences: TokenBatch  # one row per trajectory, one segment per sample
+    mismatched: TokenBatch  # (K, L') prompts with a completion that belongs to another task; one segment per row
+    ref_logps: Tensor  # (S,) float32, reference log-probability of each sample
+    ref_kl_logps: Tensor  # (K,) float32, the same of each mismatched completion
+    desirable: Tensor  # (S,) bool
+    tokens_per_step: Tensor  # (S,) float32, T_token of the sample's trajectory
+    steps: Tensor  # (S,) float32, T_step of the sample's trajectory
+    sample_tokens: Tensor  # (S,) float32, agent tokens in the sample itself

@@ -1,0 +1,155 @@
+"""Which stage feeds which, and the run over them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from depo_lightning.config import STAGES, Config, EfficiencyConfig, Form, Policy
+from depo_lightning.errors import ConfigError
+from depo_lightning.progress import console
+from depo_lightning.stages.context import CURVES, Context
+from depo_lightning.store import Stage, Store, machine_faults
+from depo_lightning.validation import validate
+
+if TYPE_CHECKING:
+    from depo_lightning.tracking import Tracker
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The stages of a run.
+
+    Attributes:
+        steps: (phase of the command line, name, stage), inputs before their users.
+        policies: the training stage of each policy in the table, BC first.
+        evaluations: the evaluation stage of each.
+        main: the policy that `alpha1`, `alpha2` and group `efficiency` describe.
+    """
+
+    steps: list[tuple[str, str, Stage]]
+    policies: dict[str, Stage]
+    evaluations: dict[str, Stage]
+    main: str
+
+
+def plan(config: Config, context: Context) -> Plan:
+    """Lay out the stages; nothing is computed."""
+    from depo_lightning.stages import collect, evaluate, label, preference, supervised
+
+    collected = collect.collect_stage(config, context)
+    tokenizer = label.tokenizer_stage(config, context, collected)
+    labelled = label.label_stage(config, context, collected, tokenizer)
+    rephrased = label.rephrase_stage(config, context, labelled, tokenizer)
+    bc = supervised.bc_stage(config, context, collected, rephrased, tokenizer)
+    reference = preference.reference_stage(config, context, bc, rephrased)
+
+    def preferred(efficiency: EfficiencyConfig) -> Stage:
+        return preference.depo_stage(config, context, bc, rephrased, reference, efficiency)
+
+    main = str(config.efficiency.form)
+    trained: dict[str, tuple[str, Stage]] = {}
+    if Policy.bc in config.policies:
+        trained["bc"] = ("bc", bc)
+    if Policy.filtered_bc in config.policies:
+        trained["filtered_bc"] = ("bc", supervised.filtered_bc_stage(config, context, bc, collected, tokenizer))
+    if Policy.kto in config.policies:
+        trained["kto"] = ("depo", preferred(EfficiencyConfig(Form.kto)))
+    if Policy.depo in config.policies:
+        trained[main] = ("depo", preferred(config.efficiency))
+    policies = {name: stage for name, (_, stage) in trained.items()}
+    evaluations = {name: evaluate.evaluate_stage(config, context, stage, bc) for name, stage in policies.items()}
+    steps = [
+        ("collect", "collect", collected),
+        ("tokenizer", "tokenizer", tokenizer),
+        ("label", "label", labelled),
+        ("rephrase", "rephrase", rephrased),
+        *((phase, name, stage) for name, (phase, stage) in trained.items() if phase == "bc"),
+        ("reference", "reference", reference),
+        *((phase, name, stage) for name, (phase, stage) in trained.items() if phase == "depo"),
+        *(("evaluate", f"evaluate {name}", stage) for name, stage in evaluations.items()),
+    ]
+    return Plan(steps, policies, evaluations, main if main in policies else list(policies)[-1])
+
+
+def run(config: Config) -> dict[str, float] | None:
+    """Validate, run the chosen stages, report.
+
+    Returns:
+        The main policy's metrics by name, for a sweeper; None where `report` is not among the stages.
+
+    Raises:
+        ConfigError: before any work, all faults at once.
+        DataError: unusable data. MachineError: disk full, read-only directory and the like; the store stays intact.
+    """
+    from depo_lightning.tracking import start_tracker
+
+    validate(config)
+    _check_output(Path(config.output))
+    store = Store(config.store)
+    laid_out = plan(config, Context(config))
+    _require_inputs(config, store, laid_out)
+    with start_tracker(config) as tracker:
+        context = Context(config, tracker)
+        laid_out = plan(config, context)
+        for phase, name, stage in laid_out.steps:
+            if _wanted(config, phase):
+                _get(store, name, stage, tracker)
+        if "report" not in config.stages:
+            return None
+        return _report(config, store, laid_out, tracker)
+
+
+def _report(config: Config, store: Store, laid_out: Plan, tracker: Tracker) -> dict[str, float]:
+    from depo_lightning.stages.report import report
+
+    stages = {name: stage for _, name, stage in laid_out.steps}
+    return report(config, store, stages, laid_out.policies, laid_out.evaluations, laid_out.main, tracker)
+
+
+def _check_output(output: Path) -> None:
+    with machine_faults("the output directory cannot be used", output):
+        output.mkdir(parents=True, exist_ok=True)
+        probe = output / ".probe"
+        probe.touch()
+        probe.unlink()
+
+
+def _wanted(config: Config, phase: str) -> bool:
+    """Whether a phase is to run; the tokenizer is nobody's phase: it is made once a stage wants it."""
+    if phase == "tokenizer":
+        return any(stage in config.stages for stage in STAGES if stage not in ("collect", "report"))
+    return phase in config.stages
+
+
+def _require_inputs(config: Config, store: Store, laid_out: Plan) -> None:
+    """Every input of a stage to run must be stored, or run before it."""
+    running = {stage.key for phase, _, stage in laid_out.steps if _wanted(config, phase)}
+
+    def there(stage: Stage) -> bool:
+        return stage.key in running or store.has(stage)
+
+    faults: dict[str, None] = {}
+    for phase, _, stage in laid_out.steps:
+        if _wanted(config, phase) and not store.has(stage):
+            for source in stage.inputs.values():
+                if not there(source):
+                    text = f"stages={config.stages}: {stage.name!r} needs {source.name!r}, which is not stored; add it"
+                    faults[text] = None
+    if "report" in config.stages and not all(map(there, laid_out.evaluations.values())):
+        faults[f"stages={config.stages}: 'report' needs 'evaluate', which is not stored; add it"] = None
+    if faults:
+        raise ConfigError(faults)
+
+
+def _get(store: Store, name: str, stage: Stage, tracker: Tracker) -> None:
+    if not store.has(stage):
+        console.print(f"[bold]{name}[/]  {stage.title}  [dim]{stage.key}: {store.explain(stage)}[/]")
+    artifact = store.get(stage)
+    if not artifact.reused:
+        console.print(f"[bold]{name}[/]  done in {artifact.seconds:.1f} s")
+        return
+    console.print(f"[bold]{name}[/]  [green]reused[/] [dim]{stage.key}, {artifact.reason}[/]")
+    if (artifact.path / CURVES).exists():
+        tracker.replay(name, artifact.path / CURVES)

@@ -1,0 +1,6 @@
+"""Rollouts: playing a policy in an environment, many episodes at a time."""
+
+from depo_lightning.rollouts.engine import play
+from depo_lightning.rollouts.settings import RolloutSettings
+
+__all__ = ["RolloutSettings", "play"]

@@ -1,0 +1,35 @@
+"""Sampling with common random numbers: the noise belongs to the episode, not to the batch."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+
+def episode_noise(seed: int, task: int, length: int) -> NDArray[np.float64]:
+    """One uniform number in [0, 1) per token the agent may generate in the episode, `(length,)`.
+
+    It depends on seed and task alone, so every policy meets the same noise, however episodes are batched.
+    """
+    return np.random.default_rng([seed, task]).random(length)
+
+
+def sample(logits: Tensor, uniforms: Tensor, temperature: float) -> Tensor:
+    """Token ids by the inverse of the cumulative distribution, `(B, V)` and `(B,)` → `(B,)`.
+
+    The same uniform number gives similar policies the same token with high probability, which is what makes their
+    episodes comparable pairwise. Temperature 0 takes the likeliest token.
+    """
+    if temperature == 0:
+        return logits.argmax(dim=-1)
+    weights = torch.softmax(logits.to(_at_least_float32(logits)) / temperature, dim=-1)
+    cumulative = weights.cumsum(dim=-1, dtype=torch.float64)
+    # Scaling by the last sum instead of 1 keeps the threshold inside the distribution whatever the rounding.
+    thresholds = uniforms[:, None] * cumulative[:, -1:]
+    return torch.searchsorted(cumulative, thresholds, right=True).squeeze(1).clamp(max=logits.shape[-1] - 1)
+
+
+def _at_least_float32(tensor: Tensor) -> torch.dtype:
+    return torch.promote_types(tensor.dtype, torch.float32)

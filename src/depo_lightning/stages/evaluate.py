@@ -1,0 +1,67 @@
+"""evaluate: one policy on held-out tasks, with sampling noise that all policies share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from depo_lightning.config import Config
+from depo_lightning.envs import Split
+from depo_lightning.progress import bar
+from depo_lightning.stages.context import EPISODES, Context, settings
+from depo_lightning.store import Stage
+from depo_lightning.trajectory import Trajectory, write_jsonl
+
+
+def evaluate_stage(config: Config, context: Context, policy: Stage, bc: Stage) -> Stage:
+    """Episodes of one policy."""
+    from depo_lightning.stages import policies
+
+    identity = {"rollout": policies.rollout_identity(config, config.rollout.split)}
+    inputs = {"policy": policy} if policy is bc else {"policy": policy, "bc": bc}
+    return Stage("evaluate", 1, identity, partial(_evaluate, context), inputs, title="rollouts on held-out tasks")
+
+
+def _evaluate(context: Context, target: Path, inputs: dict[str, Path]) -> None:
+    from depo_lightning.agents.chat import ChatRenderer
+    from depo_lightning.rollouts.engine import RolloutSettings, play
+    from depo_lightning.stages import policies
+    from depo_lightning.stages.training import use_threads
+
+    config = context.config
+    use_threads(config.trainer)
+    model, tokenizer = policies.load_policy(inputs["policy"])
+    split = Split(config.rollout.split)
+    count = config.rollout.test_tasks if split is Split.TEST else config.rollout.validation_tasks
+    tasks = context.make_env().tasks(split, count)
+    with bar(f"{split} episodes", len(tasks)) as advance:
+        episodes = play(
+            model,
+            ChatRenderer(tokenizer),
+            context.make_env,
+            tasks,
+            settings(RolloutSettings, config.rollout),
+            progress=lambda episode: advance(),
+        )
+    write_jsonl(target / EPISODES, [replace(episode, id=f"{episode.id}") for episode in episodes])
+
+
+def validation_rollouts(context: Context, tokenizer: Any) -> Callable[[Any], Mapping[str, float]]:
+    """A function that plays the validation tasks with a model in training and returns what to log."""
+    from depo_lightning.agents.chat import ChatRenderer
+    from depo_lightning.evaluation.metrics import summarise
+    from depo_lightning.rollouts.engine import RolloutSettings, play
+
+    config = context.config
+    tasks = context.make_env().tasks(Split.VALIDATION, config.rollout.validation_tasks)
+    rollout = settings(RolloutSettings, config.rollout)
+
+    def evaluate(model: Any) -> Mapping[str, float]:
+        episodes: list[Trajectory] = play(model, ChatRenderer(tokenizer), context.make_env, tasks, rollout)
+        metrics = summarise(episodes).metrics
+        return {name: metrics[name].mean for name in ("invalid_action_rate", "success_rate", "tokens_all", "steps_all")}
+
+    return evaluate

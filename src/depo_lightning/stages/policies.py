@@ -1,0 +1,66 @@
+"""Models and tokenizers as the stages need them: new, loaded, made trainable, saved; and what identifies them in keys."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from depo_lightning.config import Config, LoraConfig, ModelConfig, TrainerConfig
+from transformers.utils import logging as hf_logging
+
+from depo_lightning import models
+from depo_lightning.models import LoraSettings, TinySettings, add_lora, build_tiny, load_policy
+from depo_lightning.stages.context import plain, settings
+
+hf_logging.disable_progress_bar()  # loading takes milliseconds here; the stages have bars of their own
+
+__all__ = [
+    "load_policy",
+    "load_tokenizer",
+    "model_identity",
+    "new_model",
+    "rollout_identity",
+    "save_policy",
+    "trainable",
+]
+
+
+def model_identity(model: ModelConfig) -> dict[str, Any]:
+    """What a new model depends on; the vocabulary is the tokenizer's affair."""
+    return plain(model, "vocab_size")
+
+
+def trainer_identity(trainer: TrainerConfig) -> dict[str, Any]:
+    """What of the trainer can change weights. Threads change rounding only, and are not part of it."""
+    return plain(trainer, "threads", "devices")
+
+
+def rollout_identity(config: Config, split: str) -> dict[str, Any]:
+    """What episodes depend on besides the policy."""
+    tasks = config.rollout.test_tasks if split == "test" else config.rollout.validation_tasks
+    own = plain(config.rollout, "test_tasks", "validation_tasks", "split")
+    return {"env": plain(config.env), "split": split, "tasks": tasks, **own}
+
+
+def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
+    """The tokenizer that a stage saved."""
+    return AutoTokenizer.from_pretrained(path)
+
+
+def new_model(model: ModelConfig, tokenizer: PreTrainedTokenizerBase, seed: int) -> PreTrainedModel:
+    """The model that behaviour cloning starts from."""
+    return build_tiny(settings(TinySettings, model), tokenizer, seed)
+
+
+def trainable(model: PreTrainedModel, lora: LoraConfig | None, seed: int) -> Any:
+    """The model with a fresh adapter, or all of it where `lora` is None."""
+    if lora is None:
+        return model.requires_grad_(True)
+    return add_lora(model, settings(LoraSettings, lora), seed)
+
+
+def save_policy(model: Any, tokenizer: PreTrainedTokenizerBase, target: Path, base: Path | None = None) -> None:
+    """Save a checkpoint, or an adapter that names its base relative to its own place in the store."""
+    models.save_policy(model, tokenizer, target, base and f"../../{base.parent.name}/{base.name}")

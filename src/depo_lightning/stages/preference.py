@@ -1,0 +1,110 @@
+"""reference, depo: π_BC's log-probabilities once, then preference training from it (KTO is DEPO with α = 0)."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from depo_lightning.config import Config, EfficiencyConfig, Form
+from depo_lightning.progress import bar
+from depo_lightning.stages.context import TRAJECTORIES, Context, plain, settings
+from depo_lightning.store import Stage
+from depo_lightning.trajectory import read_jsonl
+
+if TYPE_CHECKING:
+    from depo_lightning.data import PreferenceData
+
+REFERENCE = "reference.json"
+_BATCH_TOKENS = 4096  # of the reference pass; no gradient, so memory is no concern
+
+
+def reference_stage(config: Config, context: Context, bc: Stage, rephrased: Stage) -> Stage:
+    """log π_BC of every step and mismatched pair: shared by every point of a sweep over the loss."""
+    identity = {"kl_pairs": config.depo.kl_pairs, "seed": config.seed}
+    inputs = {"bc": bc, "trajectories": rephrased}
+    return Stage("reference", 1, identity, partial(_reference, context), inputs, title="reference log-probabilities")
+
+
+def _reference(context: Context, target: Path, inputs: dict[str, Path]) -> None:
+    from depo_lightning.data import compute_reference
+    from depo_lightning.stages import policies
+    from depo_lightning.stages.training import use_threads
+
+    use_threads(context.config.trainer)
+    model, tokenizer = policies.load_policy(inputs["bc"])
+    data = _data(context.config, tokenizer, inputs["trajectories"])
+    with bar("log-probabilities", int(data.steps.counts.sum()) + len(data.pairs)) as advance:
+        compute_reference(model, data, _BATCH_TOKENS, advance).save(target / REFERENCE)
+
+
+def depo_stage(
+    config: Config, context: Context, bc: Stage, rephrased: Stage, reference: Stage, efficiency: EfficiencyConfig
+) -> Stage:
+    """Preference training from π_BC with the given form of the bonus.
+
+    Without a bonus every form is KTO, and has KTO's key: it is trained once.
+    """
+    from depo_lightning.stages import policies
+
+    identity = {
+        "efficiency": _efficiency_identity(config, efficiency),
+        "depo": plain(config.depo, "kl_pairs"),
+        "validation": policies.rollout_identity(config, "validation"),
+        "trainer": policies.trainer_identity(config.trainer),
+        "seed": config.seed,
+    }
+    inputs = {"bc": bc, "trajectories": rephrased, "reference": reference}
+    compute = partial(_depo, context, efficiency)
+    return Stage("depo", 1, identity, compute, inputs, title=f"preference training, form {efficiency.form}")
+
+
+def _efficiency_identity(config: Config, efficiency: EfficiencyConfig) -> dict[str, Any]:
+    if efficiency.form is Form.kto or config.alpha1 == config.alpha2 == 0:
+        return {"form": str(Form.kto)}
+    strength = {"penalty_strength": efficiency.penalty_strength} if efficiency.form is Form.undesirable_penalty else {}
+    return {"form": str(efficiency.form), "alpha1": config.alpha1, "alpha2": config.alpha2, **strength}
+
+
+def _depo(context: Context, efficiency: EfficiencyConfig, target: Path, inputs: dict[str, Path]) -> None:
+    from depo_lightning.data import PreferenceDataModule, ReferenceLogps
+    from depo_lightning.modules import DEPOModule, ObjectiveSettings, OptimizerSettings, ValidationRollouts
+    from depo_lightning.stages import policies
+    from depo_lightning.stages.evaluate import validation_rollouts
+    from depo_lightning.stages.training import fit
+
+    config = context.config
+    model, tokenizer = policies.load_policy(inputs["bc"])
+    reference = ReferenceLogps.load(inputs["reference"] / REFERENCE)
+    samples = _data(config, tokenizer, inputs["trajectories"])
+    data = PreferenceDataModule(samples, reference, config.depo.unit, config.depo.batch_size, config.seed)
+    policy = policies.trainable(model, config.depo.lora, config.seed)
+    identity = _efficiency_identity(config, efficiency)
+    objective = settings(ObjectiveSettings, config.depo, **{"alpha1": 0.0, "alpha2": 0.0, **identity})
+    module = DEPOModule(policy, objective, settings(OptimizerSettings, config.depo))
+    callback = ValidationRollouts(validation_rollouts(context, tokenizer), config.depo.validate_every or None)
+    name = str(efficiency.form)
+    fit(
+        module,
+        data,
+        target,
+        config.trainer,
+        context.tracker,
+        name,
+        epochs=config.depo.epochs,
+        seed=config.seed,
+        callbacks=[callback],
+    )
+    policies.save_policy(policy, tokenizer, target, inputs["bc"])
+
+
+def _data(config: Config, tokenizer: Any, trajectories: Path) -> PreferenceData:
+    from depo_lightning.agents.chat import ChatRenderer
+    from depo_lightning.data import PreferenceData, PreferenceSample
+
+    renderer = ChatRenderer(tokenizer)
+    samples = [
+        PreferenceSample.from_trajectory(trajectory, renderer.encode(trajectory.messages()))
+        for trajectory in read_jsonl(trajectories / TRAJECTORIES)
+    ]
+    return PreferenceData(samples, config.depo.kl_pairs, config.seed)

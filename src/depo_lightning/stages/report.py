@@ -1,0 +1,120 @@
+"""report: what a run leaves in its output directory, and the table it closes with. Not stored: it is quick."""
+
+from __future__ import annotations
+
+import json
+import platform
+import shutil
+from collections.abc import Iterable
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import OmegaConf
+
+from depo_lightning.config import Config
+from depo_lightning.evaluation.figures import write_success_figure
+from depo_lightning.evaluation.metrics import summarise
+from depo_lightning.evaluation.paired import paired_difference, policy_results
+from depo_lightning.evaluation.table import markdown_table, results_table
+from depo_lightning.files import write_atomic
+from depo_lightning.progress import console
+from depo_lightning.stages.context import EPISODES, STATS
+from depo_lightning.store import MANIFEST, Stage, Store, machine_faults
+from depo_lightning.trajectory import Trajectory, read_jsonl, write_jsonl
+
+if TYPE_CHECKING:
+    from depo_lightning.tracking import Tracker
+
+SCHEMA = 1
+RESULTS = "results.json"
+FIGURE = "success_tokens.png"
+_PACKAGES = ("torch", "transformers", "peft", "pytorch-lightning", "minigrid", "numpy", "depo-lightning")
+
+
+def report(
+    config: Config,
+    store: Store,
+    stages: dict[str, Stage],
+    policies: dict[str, Stage],
+    evaluations: dict[str, Stage],
+    main: str,
+    tracker: Tracker,
+) -> dict[str, float]:
+    """Write results, episodes, figure, table and policies to the output directory; print the table.
+
+    Args:
+        config: the run's configuration.
+        store: holds every stage below.
+        stages: all stages of the run, by the name the account of seconds and tokens gives them.
+        policies: trained policies by name, BC first.
+        evaluations: evaluation stages by policy.
+        main: the policy whose metrics a sweep optimises.
+        tracker: of the run.
+
+    Returns:
+        Metric name → mean, of the main policy.
+    """
+    output = Path(config.output)
+    episodes = {name: read_jsonl(store.path(stage) / EPISODES) for name, stage in evaluations.items()}
+    results = {
+        "schema": SCHEMA,
+        "main": main,
+        "alpha1": config.alpha1,
+        "alpha2": config.alpha2,
+        "seeds": {"training": config.seed, "search": config.search.seed, "rollout": config.rollout.seed},
+        "split": config.rollout.split,
+        "policies": _policies(episodes, config),
+        "keys": {name: stage.key for name, stage in stages.items()},
+        "tokens": {name: _tokens(store.path(stage)) for name, stage in stages.items()},
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}},
+        "timing": {"seconds_per_stage": {name: _seconds(store.path(stage)) for name, stage in stages.items()}},
+    }
+    with machine_faults("the results could not be written", output):
+        write_atomic(output / "config.yaml", OmegaConf.to_yaml(OmegaConf.structured(config)))
+        write_jsonl(output / EPISODES, _named(episodes))
+        write_success_figure(results, output / FIGURE)
+        write_atomic(output / "table.md", markdown_table(results))
+        _copy_policies(store, policies, output / "policies")
+        write_atomic(output / RESULTS, json.dumps(results, indent=1) + "\n")
+    tracker.report(results, output / FIGURE)
+    console.print(results_table(results))
+    console.print(f"results, figure, episodes and policies: {output}", markup=False)
+    return {name: value["mean"] for name, value in results["policies"][main]["metrics"].items()}
+
+
+def _policies(episodes: dict[str, list[Trajectory]], config: Config) -> dict[str, Any]:
+    entries = {}
+    for name, played in episodes.items():
+        difference = None if name == "bc" else paired_difference(played, episodes["bc"], config.rollout.seed)
+        entries[name] = policy_results(summarise(played), difference)
+    return entries
+
+
+def _named(episodes: dict[str, list[Trajectory]]) -> Iterable[Trajectory]:
+    for name, played in episodes.items():
+        for episode in played:
+            yield replace(episode, id=f"{name}/{episode.id}", extra={**episode.extra, "policy": name})
+
+
+def _seconds(artifact: Path) -> float:
+    return json.loads((artifact / MANIFEST).read_text())["seconds"]
+
+
+def _tokens(artifact: Path) -> int | None:
+    path = artifact / STATS
+    return json.loads(path.read_text())["tokens"] if path.exists() else None
+
+
+def _copy_policies(store: Store, policies: dict[str, Stage], target: Path) -> None:
+    """Copies that work wherever `transformers` and `peft` are; adapters name the copied BC model as their base."""
+    for name, stage in policies.items():
+        copy = target / name
+        shutil.rmtree(copy, ignore_errors=True)
+        shutil.copytree(store.path(stage), copy)
+        adapter = copy / "adapter_config.json"
+        if adapter.exists():
+            values = json.loads(adapter.read_text())
+            values["base_model_name_or_path"] = str((target / "bc").absolute())
+            adapter.write_text(json.dumps(values, indent=2, sort_keys=True) + "\n")

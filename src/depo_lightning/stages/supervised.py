@@ -1,0 +1,110 @@
+"""bc, filtered_bc: supervised fine-tuning of the policy, and of the baseline to beat."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from depo_lightning.config import BCConfig, BCData, Config, FilteredBCConfig
+from depo_lightning.errors import DataError
+from depo_lightning.stages.context import TRAJECTORIES, Context, plain, settings
+from depo_lightning.store import Stage
+from depo_lightning.trajectory import Label, Status, Trajectory, read_jsonl
+
+
+def bc_stage(config: Config, context: Context, collected: Stage, rephrased: Stage, tokenizer: Stage) -> Stage:
+    """Behaviour cloning: π_BC, start point and reference of the preference stage."""
+    from depo_lightning.stages import policies
+
+    source = rephrased if config.bc.data is BCData.desirable else collected
+    identity = {
+        "model": policies.model_identity(config.model),
+        "bc": plain(config.bc),
+        "trainer": policies.trainer_identity(config.trainer),
+        "seed": config.seed,
+    }
+    inputs = {"trajectories": source, "tokenizer": tokenizer}
+    return Stage("bc", 1, identity, partial(_bc, context), inputs, title="behaviour cloning")
+
+
+def _bc(context: Context, target: Path, inputs: dict[str, Path]) -> None:
+    from depo_lightning.stages import policies
+
+    config = context.config
+    wanted = _desirable if config.bc.data is BCData.desirable else _succeeded
+    demonstrations = [t for t in read_jsonl(inputs["trajectories"] / TRAJECTORIES) if wanted(t)]
+    demonstrations = _subset(demonstrations, config.bc.max_trajectories, config.seed)
+    tokenizer = policies.load_tokenizer(inputs["tokenizer"])
+    model = policies.new_model(config.model, tokenizer, config.seed)
+    _fine_tune(context, target, "bc", model, tokenizer, demonstrations, config.bc)
+
+
+def filtered_bc_stage(config: Config, context: Context, bc: Stage, collected: Stage, tokenizer: Stage) -> Stage:
+    """SFT of π_BC on the cheapest successes of each task."""
+    from depo_lightning.stages import policies
+
+    identity = {
+        "filtered_bc": plain(config.filtered_bc),
+        "trainer": policies.trainer_identity(config.trainer),
+        "seed": config.seed,
+    }
+    inputs = {"bc": bc, "trajectories": collected, "tokenizer": tokenizer}
+    return Stage("filtered_bc", 1, identity, partial(_filtered_bc, context), inputs, title="SFT on the cheapest")
+
+
+def _filtered_bc(context: Context, target: Path, inputs: dict[str, Path]) -> None:
+    from depo_lightning.collect.labelling import select_filtered
+    from depo_lightning.stages import policies
+    from depo_lightning.stages.label import count_tokens
+
+    config = context.config
+    counted = count_tokens(inputs["tokenizer"], read_jsonl(inputs["trajectories"] / TRAJECTORIES))
+    cheapest = select_filtered(counted, config.filtered_bc.fraction)
+    cheapest = _subset(cheapest, config.filtered_bc.max_trajectories, config.seed)
+    model, tokenizer = policies.load_policy(inputs["bc"])
+    _fine_tune(context, target, "filtered_bc", model, tokenizer, cheapest, config.filtered_bc, inputs["bc"])
+
+
+def _fine_tune(
+    context: Context,
+    target: Path,
+    name: str,
+    model: object,
+    tokenizer: object,
+    demonstrations: list[Trajectory],
+    train: BCConfig | FilteredBCConfig,
+    base: Path | None = None,
+) -> None:
+    from depo_lightning.agents.chat import ChatRenderer
+    from depo_lightning.data import SftDataModule
+    from depo_lightning.modules import BCModule, OptimizerSettings
+    from depo_lightning.stages import policies
+    from depo_lightning.stages.training import fit
+
+    if not demonstrations:
+        raise DataError(f"{name}: no trajectory to imitate; raise search.tasks, or make the teacher better")
+    seed = context.config.seed
+    policy = policies.trainable(model, train.lora, seed)
+    renderer = ChatRenderer(tokenizer)
+    data = SftDataModule([renderer.encode(t.messages()) for t in demonstrations], train.batch_tokens, seed)
+    module = BCModule(policy, settings(OptimizerSettings, train))
+    fit(module, data, target, context.config.trainer, context.tracker, name, epochs=train.epochs, seed=seed)
+    policies.save_policy(policy, tokenizer, target, base)
+
+
+def _succeeded(trajectory: Trajectory) -> bool:
+    return trajectory.success and trajectory.status is Status.FINISHED
+
+
+def _desirable(trajectory: Trajectory) -> bool:
+    return trajectory.label is Label.DESIRABLE
+
+
+def _subset(trajectories: list[Trajectory], most: int | None, seed: int) -> list[Trajectory]:
+    """A seeded subset of at most `most`, in the original order."""
+    if most is None or len(trajectories) <= most:
+        return trajectories
+    chosen = np.random.default_rng(seed).choice(len(trajectories), size=most, replace=False)
+    return [trajectories[index] for index in sorted(chosen)]

@@ -1,0 +1,71 @@
+"""What the training stages share: the Lightning trainer as configured, quiet, logged, seeded."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.loggers import CSVLogger
+
+from depo_lightning.config import TrainerConfig
+from depo_lightning.stages.context import CURVES
+
+if TYPE_CHECKING:
+    from depo_lightning.tracking import Tracker
+
+_NOISE = ("GPU available", "TPU available", "HPU available", "litlogger", "Tip:", "`Trainer.fit` stopped")
+
+
+def use_threads(trainer: TrainerConfig) -> None:
+    """Set torch's CPU threads; the sums of a run are reproducible for a given number of threads."""
+    torch.set_num_threads(trainer.threads or os.cpu_count() or 1)
+
+
+def fit(
+    module: pl.LightningModule,
+    data: pl.LightningDataModule,
+    target: Path,
+    trainer: TrainerConfig,
+    tracker: Tracker,
+    name: str,
+    *,
+    epochs: int,
+    seed: int,
+    callbacks: Sequence[pl.Callback] = (),
+) -> None:
+    """Train `module` in place; its curves go to `target/metrics.csv` and live to the tracker under `name/`."""
+    for noisy in ("pytorch_lightning.utilities.rank_zero", "lightning_fabric.utilities.seed"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)
+    use_threads(trainer)
+    pl.seed_everything(seed, workers=True, verbose=False)
+    curves = CSVLogger(target, name="", version="")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        warnings.filterwarnings("ignore", message=".*LeafSpec.*")
+        warnings.filterwarnings(
+            "ignore", message=".*is_gradient_checkpointing.*"
+        )  # Lightning asks, Transformers objects
+        pl.Trainer(
+            max_epochs=epochs,
+            accelerator=trainer.accelerator,
+            devices=trainer.devices,
+            precision=trainer.precision,  # type: ignore[arg-type]
+            gradient_clip_val=trainer.gradient_clip,
+            logger=[curves, *tracker.lightning_loggers(name)],
+            callbacks=list(callbacks),
+            default_root_dir=target,
+            log_every_n_steps=1,
+            enable_checkpointing=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+        ).fit(module, datamodule=data)
+    curves.save()
+    for leftover in ("hparams.yaml",):
+        (target / leftover).unlink(missing_ok=True)
+    assert (target / CURVES).exists(), "Lightning's CSVLogger wrote no curves"

@@ -1,0 +1,224 @@
+"""The artifact store: each stage's result once, under a key that says what it depends on.
+
+<root>/<stage>/<key>/            published artifact: files + manifest.json
+<root>/.partial/<stage>-<key>/   work in progress; wiped when the stage is started again
+<root>/.locks/<stage>-<key>      held while a stage is computed; other jobs wait and then reuse
+<root>/account.jsonl             one line per computed or reused stage: the store's own account
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from depo_lightning.errors import MachineError
+
+MANIFEST = "manifest.json"
+_MACHINE_FAULTS = {
+    errno.ENOSPC: "the disk is full; free some space",
+    errno.EDQUOT: "the disk quota is used up; free some space",
+    errno.EROFS: "the file system is read-only; choose another directory",
+    errno.EACCES: "permission denied; choose a directory you may write to",
+    errno.EPERM: "not permitted; choose a directory you may write to",
+    errno.ENOTDIR: "a part of the path is a file; choose another directory",
+    errno.EEXIST: "a file of that name is in the way; choose another directory",
+}
+
+
+@contextmanager
+def machine_faults(what: str, where: Path) -> Iterator[None]:
+    """Turn the machine's write errors (disk full, read-only …) into a `MachineError` that names the remedy."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _MACHINE_FAULTS:
+            raise
+        path = error.filename or where
+        raise MachineError(f"{what}: {path}: {_MACHINE_FAULTS[error.errno]}; nothing stored before is lost") from error
+
+
+@dataclass(frozen=True, eq=False)
+class Stage:
+    """A pure function from a config and its inputs' artifacts to one artifact.
+
+    Attributes:
+        name: stage name, also the folder in the store.
+        version: number of the stage's code; raise it when the same config must give another result.
+        config: JSON-ready; exactly what matters to the result, seed included.
+        inputs: the artifacts it reads, by role.
+        compute: called with (directory to fill, {role: input directory}).
+        title: what progress lines call it.
+    """
+
+    name: str
+    version: int
+    config: Mapping[str, Any]
+    compute: Callable[[Path, dict[str, Path]], None]
+    inputs: Mapping[str, Stage] = field(default_factory=dict)
+    title: str = ""
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Everything the key is a hash of."""
+        inputs = {role: stage.key for role, stage in sorted(self.inputs.items())}
+        return {"stage": self.name, "version": self.version, "config": dict(self.config), "inputs": inputs}
+
+    @property
+    def key(self) -> str:
+        """First 16 hex digits of the SHA-256 of the identity's canonical JSON."""
+        text = json.dumps(self.identity, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A published result."""
+
+    path: Path
+    reused: bool
+    seconds: float
+    reason: str
+
+
+class Store:
+    """Artifacts on a local or shared disk. Safe for several processes on one root."""
+
+    def __init__(self, root: str | os.PathLike[str]) -> None:
+        self.root = Path(root).absolute()
+        with machine_faults("the store cannot be opened", self.root):
+            for folder in (self.root, self.root / ".partial", self.root / ".locks"):
+                folder.mkdir(parents=True, exist_ok=True)
+
+    def path(self, stage: Stage) -> Path:
+        """Where the stage's artifact is, or would be."""
+        return self.root / stage.name / stage.key
+
+    def has(self, stage: Stage) -> bool:
+        """Whether the artifact is published."""
+        return (self.path(stage) / MANIFEST).is_file()
+
+    def get(self, stage: Stage) -> Artifact:
+        """Return the stage's artifact; compute and publish it if it is not there.
+
+        A second process that asks for the same key waits for the first and then reuses its result.
+
+        Raises:
+            MachineError: the artifact could not be written; the store is as it was before.
+        """
+        with machine_faults(f"stage {stage.name!r} could not be stored", self.root):
+            if not self.has(stage):
+                with FileLock(self.root / ".locks" / f"{stage.name}-{stage.key}"):
+                    if not self.has(stage):
+                        return self._compute(stage)
+            manifest = json.loads((self.path(stage) / MANIFEST).read_text())
+            self._note(stage, "reused", 0.0)
+            return Artifact(self.path(stage), True, manifest["seconds"], f"stored on {manifest['created']}")
+
+    def _compute(self, stage: Stage) -> Artifact:
+        reason = self.explain(stage)
+        partial = self.root / ".partial" / f"{stage.name}-{stage.key}"
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir()
+        started = time.perf_counter()
+        try:
+            stage.compute(partial, {role: self.path(source) for role, source in stage.inputs.items()})
+            seconds = time.perf_counter() - started
+            created = datetime.now(UTC).isoformat(timespec="seconds")
+            manifest = {**stage.identity, "key": stage.key, "created": created, "seconds": round(seconds, 3)}
+            (partial / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n")
+            self._publish(partial, self.path(stage))
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
+        self._note(stage, "computed", seconds)
+        return Artifact(self.path(stage), False, seconds, reason)
+
+    @staticmethod
+    def _publish(partial: Path, target: Path) -> None:
+        for path in sorted(partial.rglob("*")):
+            if path.is_file():
+                _fsync(path)
+        target.parent.mkdir(exist_ok=True)
+        shutil.rmtree(target, ignore_errors=True)  # a folder without a manifest was never published
+        partial.rename(target)
+        _fsync(target.parent)
+
+    def explain(self, stage: Stage) -> str:
+        """Why the stage's artifact can or cannot be reused, against the nearest one in the store."""
+        if self.has(stage):
+            return f"stored under {stage.key}"
+        best: tuple[int, str] | None = None
+        for manifest_path in sorted((self.root / stage.name).glob(f"*/{MANIFEST}")):
+            changes = _differences(json.loads(manifest_path.read_text()), stage.identity)
+            text = f"differs from {manifest_path.parent.name} in {'; '.join(changes[:4])}"
+            if best is None or len(changes) < best[0]:
+                best = (len(changes), text)
+        return best[1] if best else f"no {stage.name} artifact is stored yet"
+
+    def account(self) -> list[dict[str, Any]]:
+        """All entries of the account, oldest first."""
+        path = self.root / "account.jsonl"
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+    def _note(self, stage: Stage, event: str, seconds: float) -> None:
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        entry = {"time": now, "stage": stage.name, "key": stage.key, "event": event, "seconds": round(seconds, 3)}
+        with (self.root / "account.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(entry) + "\n")
+
+
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _flatten(value: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        return {prefix: value}
+    return {
+        k: v
+        for name, inner in value.items()
+        for k, v in _flatten(inner, f"{prefix}.{name}" if prefix else name).items()
+    }
+
+
+def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    names = ("version", "config", "inputs")
+    before, after = ({k: v for n in names for k, v in _flatten({n: x[n]}).items()} for x in (old, new))
+    return [
+        f"{k}: {before.get(k)} → {after.get(k)}" for k in sorted({*before, *after}) if before.get(k) != after.get(k)
+    ]
+
+
+def main() -> None:
+    """`python -m depo_lightning.store [ROOT]`: how often each stage was computed and reused."""
+    import sys
+    from collections import Counter
+
+    entries = Store(sys.argv[1] if len(sys.argv) > 1 else "store").account()
+    counts = Counter((entry["stage"], entry["event"]) for entry in entries)
+    seconds: Counter[str] = Counter()
+    for entry in entries:
+        seconds[entry["stage"]] += entry["seconds"]
+    print(f"{'stage':<14}{'computed':>9}{'reused':>8}{'seconds':>10}")
+    for stage in dict.fromkeys(entry["stage"] for entry in entries):
+        print(f"{stage:<14}{counts[stage, 'computed']:>9}{counts[stage, 'reused']:>8}{seconds[stage]:>10.1f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,203 @@
+"""Experiment tracking: one `Tracker` per job, over W&B, TensorBoard, CSV or nothing.
+
+Tracking is a convenience: if it breaks in the middle of a run, the run goes on with one warning.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from depo_lightning.curves import CurveFile, is_number, read_curves
+from depo_lightning.errors import ConfigError
+from depo_lightning.store import machine_faults
+from depo_lightning.tracking_backends import Backend, CsvBackend, TensorBoardBackend, WandbBackend
+
+_SECRET = re.compile(
+    r"(^|_)(api_?key|secret|password|passwd|credentials?|authorization)$|(access|auth|hf|hub|bearer)_token$|^token$",
+    re.IGNORECASE,
+)
+
+
+class Tracker:
+    """Sends one job's curves, figures and results to a backend; build it with `Tracker.start`.
+
+    As a context manager it finishes on leaving, and marks the run failed if an exception passes.
+    """
+
+    def __init__(self, backend: Backend | None) -> None:
+        self._backend = backend
+        self._done = False
+
+    @classmethod
+    def start(
+        cls,
+        kind: str,
+        directory: str | os.PathLike[str],
+        *,
+        project: str = "depo_lightning",
+        entity: str | None = None,
+        group: str | None = None,
+        name: str | None = None,
+        job_type: str | None = None,
+        config: Mapping[str, Any] | None = None,
+        offline: bool = False,
+    ) -> Tracker:
+        """Open the backend `kind`: "wandb", "tensorboard", "csv" or "none".
+
+        W&B runs online where an API key is found (`WANDB_API_KEY`, netrc) unless `offline` or `WANDB_MODE` say
+        otherwise, else offline; it never prompts. Values of `config` that look like keys are blanked out.
+
+        Args:
+            kind: the backend.
+            directory: the run's output directory; all files go below it.
+            project, entity, group, name, job_type: as W&B names them; runs of one sweep share a group.
+            config: plain values.
+            offline: stay offline even where a key is there.
+
+        Raises:
+            ConfigError: unknown kind.
+            MachineError: the directory cannot be written.
+        """
+        if kind not in ("wandb", "tensorboard", "csv", "none"):
+            raise ConfigError(f"logger.kind={kind!r}: unknown; choose wandb, tensorboard, csv or none")
+        root, plain = Path(directory), redacted(config or {})
+        if kind == "none":
+            return cls(None)
+        with machine_faults("cannot track the run", root):
+            root.mkdir(parents=True, exist_ok=True)
+        if kind == "csv":
+            return cls(CsvBackend(root))
+        init = {"project": project, "entity": entity, "group": group, "name": name, "job_type": job_type}
+        start: Callable[[], Backend] = (
+            (lambda: TensorBoardBackend(root / "tensorboard", plain))
+            if kind == "tensorboard"
+            else (lambda: WandbBackend.open(root, init, plain, offline))
+        )
+        tracker = cls(None)
+        tracker._backend = tracker._guarded(start)
+        return tracker
+
+    def log(self, metrics: Mapping[str, Any], step: int, prefix: str) -> None:
+        """Add a point to the curves `prefix/name`, on the x axis `prefix/step`; values that are no numbers are left out."""
+        values = {name: float(value) for name, value in metrics.items() if is_number(value)}
+        if values:
+            self._call("scalars", values, int(step), prefix)
+
+    def replay(self, prefix: str, path: str | os.PathLike[str]) -> None:
+        """Log the curves of a stage that came from the store, from its `metrics.csv`; no file, no curves."""
+        for step, metrics in read_curves(path):
+            self.log(metrics, step, prefix)
+
+    def table(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        """Add a table (W&B and TensorBoard)."""
+        self._call("table", name, columns, rows)
+
+    def image(self, name: str, path: str | os.PathLike[str]) -> None:
+        """Add a PNG (W&B and TensorBoard)."""
+        self._call("image", name, Path(path))
+
+    def plot(self, name: str, figure: Any) -> None:
+        """Add an interactive plotly figure (W&B)."""
+        self._call("plot", name, figure)
+
+    def finish(
+        self,
+        results: Mapping[str, Any] | None = None,
+        summary: Mapping[str, float] | None = None,
+        failed: bool = False,
+    ) -> None:
+        """Write the final metrics and close; a second call does nothing.
+
+        Args:
+            results: a results dictionary (`policy_results`); goes to the summary as `depo/success_rate`, ….
+            summary: further flat scalars.
+            failed: mark the run as failed.
+        """
+        if not self._done:
+            self._call("finish", {**flat_results(results or {}), **(summary or {})}, failed)
+        self._done, self._backend = True, None
+
+    def __enter__(self) -> Tracker:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self.finish(failed=kind is not None)
+
+    def _call(self, method: str, *args: Any) -> None:
+        if self._backend is not None:
+            self._guarded(lambda: getattr(self._backend, method)(*args))
+
+    def _guarded(self, work: Callable[[], Any]) -> Any:
+        """Whatever a tracking service raises must not end a run that took hours: warn once, then stop tracking."""
+        try:
+            return work()
+        except Exception as error:
+            self._backend = None
+            warnings.warn(f"tracking stopped, the run goes on: {type(error).__name__}: {error}", stacklevel=4)
+            return None
+
+
+def lightning_logger(tracker: Tracker, prefix: str, path: str | os.PathLike[str] | None = None) -> Any:
+    """A Lightning logger that forwards what a module logs to `tracker`, as curves `prefix/…`.
+
+    Args:
+        tracker: where the curves go.
+        prefix: the stage, such as "bc"; the x axis is Lightning's global step.
+        path: the stage's `metrics.csv`, to be replayed when the stage comes from the store.
+    """
+    from pytorch_lightning.loggers.logger import Logger
+    from pytorch_lightning.utilities import rank_zero_only
+
+    file = CurveFile(path) if path is not None else None
+
+    class TrackerLogger(Logger):
+        @property
+        def name(self) -> str:
+            return prefix
+
+        @property
+        def version(self) -> str:
+            return ""
+
+        @rank_zero_only
+        def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
+            """The tracker got the whole configuration at its start."""
+
+        @rank_zero_only
+        def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+            if file is not None:
+                file.append(metrics, step or 0)
+            tracker.log(metrics, step or 0, prefix)
+
+    return TrackerLogger()
+
+
+def flat_results(results: Mapping[str, Any]) -> dict[str, float]:
+    """A results dictionary as flat scalars: `depo/success_rate`, `depo/success_rate_se`, `depo/counts/crashed`,
+    `depo/difference/tokens`, …; undefined values are left out."""
+    flat: dict[str, float | None] = {}
+    for policy, entry in results.get("policies", {}).items():
+        for name, estimate in {**entry["metrics"], **entry["timing"]}.items():
+            flat[f"{policy}/{name}"], flat[f"{policy}/{name}_se"] = estimate["mean"], estimate["se"]
+        flat |= {f"{policy}/counts/{name}": count for name, count in entry["counts"].items()}
+        for name, difference in (entry["difference_to_bc"] or {}).items():
+            flat |= {
+                f"{policy}/difference/{name}{end}": difference[key]
+                for end, key in (("", "mean"), ("_low", "low"), ("_high", "high"))
+            }
+    return {name: value for name, value in flat.items() if value is not None}
+
+
+def redacted(config: Any) -> Any:
+    """The configuration with the values of keys, tokens and passwords blanked out, at any depth."""
+    if isinstance(config, Mapping):
+        return {
+            key: "***" if _SECRET.search(str(key)) and value is not None else redacted(value)
+            for key, value in config.items()
+        }
+    return [redacted(item) for item in config] if isinstance(config, list | tuple) else config

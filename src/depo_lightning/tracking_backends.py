@@ -1,0 +1,169 @@
+"""Where a tracker sends things: W&B, TensorBoard, CSV files. Their packages are imported when one is opened."""
+
+from __future__ import annotations
+
+import netrc
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+from depo_lightning.curves import CURVES, CurveFile
+from depo_lightning.files import write_atomic
+
+_INIT_TIMEOUT, _FINISH_TIMEOUT = 30.0, 120.0  # seconds that W&B may hold up a run
+
+
+class Backend(Protocol):
+    """What a place that curves and results go to must offer."""
+
+    def scalars(self, metrics: Mapping[str, float], step: int, prefix: str) -> None: ...
+    def table(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None: ...
+    def image(self, name: str, path: Path) -> None: ...
+    def plot(self, name: str, figure: Any) -> None: ...
+    def finish(self, summary: Mapping[str, float], failed: bool) -> None: ...
+
+
+class CsvBackend:
+    """`curves/<prefix>/metrics.csv`, and `summary.csv`."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._files: dict[str, CurveFile] = {}
+
+    def scalars(self, metrics: Mapping[str, float], step: int, prefix: str) -> None:
+        if prefix not in self._files:
+            path = self._root / "curves" / prefix / CURVES
+            path.unlink(missing_ok=True)  # of an earlier call in the same directory
+            self._files[prefix] = CurveFile(path)
+        self._files[prefix].append(metrics, step)
+
+    def table(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        """The run's own files hold it already."""
+
+    def image(self, name: str, path: Path) -> None:
+        """The run's own files hold it already."""
+
+    def plot(self, name: str, figure: Any) -> None:
+        """The run's own files hold it already."""
+
+    def finish(self, summary: Mapping[str, float], failed: bool) -> None:
+        lines = ["metric,value", *(f"{name},{value!r}" for name, value in summary.items())]
+        write_atomic(self._root / "summary.csv", "\n".join(lines) + "\n")
+
+
+class TensorBoardBackend:
+    """Event files; results become scalars at step 0."""
+
+    def __init__(self, root: Path, config: Mapping[str, Any]) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        self._writer = SummaryWriter(str(root))
+        self._writer.add_text("config", "\n".join(f"    {key}: {value}" for key, value in config.items()))
+
+    def scalars(self, metrics: Mapping[str, float], step: int, prefix: str) -> None:
+        for name, value in metrics.items():
+            self._writer.add_scalar(f"{prefix}/{name}", value, step)
+
+    def table(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        lines = [columns, ["---"] * len(columns), *rows]
+        self._writer.add_text(name, "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines))
+
+    def image(self, name: str, path: Path) -> None:
+        from matplotlib.image import imread
+
+        self._writer.add_image(name, imread(path), dataformats="HWC")
+
+    def plot(self, name: str, figure: Any) -> None:
+        """TensorBoard shows no plotly figures; the image of the same plot stands for it."""
+
+    def finish(self, summary: Mapping[str, float], failed: bool) -> None:
+        for name, value in summary.items():
+            self._writer.add_scalar(f"results/{name}", value, 0)
+        self._writer.close()
+
+
+class WandbBackend:
+    """One W&B run."""
+
+    def __init__(self, run: Any) -> None:
+        self._run = run
+        self._axes: set[str] = set()
+
+    @classmethod
+    def open(cls, root: Path, init: Mapping[str, Any], config: Mapping[str, Any], offline: bool) -> WandbBackend:
+        """Start a run below `root`; offline if it cannot be had online."""
+        import wandb
+
+        def start(mode: str) -> Any:
+            settings = wandb.Settings(
+                silent=True,
+                console="off",
+                init_timeout=_INIT_TIMEOUT,
+                login_timeout=1.0,  # should W&B come to ask after all, nobody is there to answer
+                finish_timeout=_FINISH_TIMEOUT,
+                disable_git=True,
+                disable_code=True,
+                x_save_requirements=False,
+            )
+            # create_new: a sweep's jobs may follow each other in one process.
+            return wandb.init(
+                **init, dir=str(root), config=dict(config), mode=mode, reinit="create_new", settings=settings
+            )
+
+        mode = wandb_mode(offline)
+        try:
+            return cls(start(mode))
+        except Exception as error:
+            if mode != "online":
+                raise
+            warnings.warn(f"W&B cannot be reached, the run is kept offline: {error}", stacklevel=2)
+            return cls(start("offline"))
+
+    def scalars(self, metrics: Mapping[str, float], step: int, prefix: str) -> None:
+        if prefix not in self._axes:
+            self._run.define_metric(f"{prefix}/*", step_metric=f"{prefix}/step")
+            self._axes.add(prefix)
+        self._run.log({**{f"{prefix}/{name}": value for name, value in metrics.items()}, f"{prefix}/step": step})
+
+    def table(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        import wandb
+
+        self._run.log({name: wandb.Table(columns=list(columns), data=[list(row) for row in rows])})
+
+    def image(self, name: str, path: Path) -> None:
+        import wandb
+
+        self._run.log({name: wandb.Image(str(path))})
+
+    def plot(self, name: str, figure: Any) -> None:
+        import wandb
+
+        self._run.log({name: wandb.Plotly(figure)})
+
+    def finish(self, summary: Mapping[str, float], failed: bool) -> None:
+        self._run.summary.update(dict(summary))
+        self._run.finish(exit_code=int(failed))
+
+
+def wandb_mode(offline: bool) -> str:
+    """The mode W&B runs in: `WANDB_MODE` if it is set; offline where asked for or where no key is found; else online."""
+    asked = os.environ.get("WANDB_MODE", "")
+    if asked in ("disabled", "offline", "dryrun"):
+        return "disabled" if asked == "disabled" else "offline"
+    return "offline" if offline or not has_wandb_key() else "online"
+
+
+def has_wandb_key() -> bool:
+    """Whether W&B will find credentials by itself: in the environment or in the netrc file."""
+    if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
+        return True
+    host = urlsplit(os.environ.get("WANDB_BASE_URL") or "https://api.wandb.ai").netloc
+    places = [os.environ["NETRC"]] if os.environ.get("NETRC") else ["~/.netrc", "~/_netrc"]
+    path = next((p for p in map(os.path.expanduser, places) if Path(p).is_file()), None)
+    try:
+        return path is not None and netrc.netrc(path).authenticators(host) is not None
+    except (netrc.NetrcParseError, OSError):
+        return False

@@ -1,0 +1,274 @@
+"""Rollouts against plain generation without a cache, and what must not change an episode."""
+
+from __future__ import annotations
+
+import random
+import zlib
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, PreTrainedModel
+
+from depo_lightning.agents.chat import ChatRenderer
+from depo_lightning.agents.react import FormatError, parse_turn
+from depo_lightning.envs.base import Split, StepResult, TextEnv
+from depo_lightning.errors import ConfigError
+from depo_lightning.models import LoraSettings, add_lora, fit_tokenizer
+from depo_lightning.rollouts import RolloutSettings, play
+from depo_lightning.trajectory import Status, Trajectory
+
+COLOURS = ("red", "green", "blue", "purple", "yellow", "grey")
+OBJECTS = ("ball", "key", "box")
+PHRASES = (rf" (?:{'|'.join(COLOURS)}) (?:{'|'.join(OBJECTS)})",)
+
+
+def describe(generator: random.Random) -> str:
+    things = [
+        f" a {generator.choice(COLOURS)} {generator.choice(OBJECTS)} {generator.randint(1, 12)}" for _ in range(3)
+    ]
+    return "You see" + ",".join(things[: generator.randint(1, 3)]) + "."
+
+
+class FakeEnv(TextEnv):
+    """Answers depend on task and past actions; ends with the given chance per step; refuses the empty action."""
+
+    name = "fake"
+    system_prompt = "Find the ball."
+    phrases = PHRASES
+    end_chance = 0.25
+
+    def reset(self, task: int) -> str:
+        self.generator = random.Random(task)
+        return "Goal: " + describe(self.generator)
+
+    def step(self, action: str) -> StepResult:
+        self.generator = random.Random(zlib.crc32(action.encode()) ^ self.generator.getrandbits(30))
+        done = self.generator.random() < self.end_chance
+        return StepResult(describe(self.generator), 0.9 * done, done, valid=bool(action), success=done)
+
+    def actions(self) -> list[str]:
+        return ["go"]
+
+    def snapshot(self) -> Any:
+        return self.generator.getstate()
+
+    def restore(self, mark: Any) -> None:
+        self.generator.setstate(mark)
+
+    def tasks(self, split: Split, count: int) -> list[int]:
+        return list(range(count))
+
+    def level(self, task: int) -> str:
+        return f"level {task % 3}"
+
+
+_generator = random.Random(0)
+TOKENIZER = fit_tokenizer([describe(_generator) for _ in range(200)], PHRASES, 300)
+RENDERER = ChatRenderer(TOKENIZER)
+SETTINGS = RolloutSettings(max_steps=5, max_new_tokens=8, temperature=1.0, batch_size=32, max_context=220)
+TASKS = list(range(32))
+
+
+def randomised(model: PreTrainedModel, eot_scale: float = 1.0) -> PreTrainedModel:
+    """Weights large enough for varied text, in float64; the end-of-turn token is made more or less likely."""
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "norm" not in name and "ln_" not in name:
+                parameter.normal_(0, 0.25)
+        model.get_output_embeddings().weight[TOKENIZER.eos_token_id] *= eot_scale
+    return model.double().eval()
+
+
+def llama(kv_heads: int = 4, eot_scale: float = 2.5) -> PreTrainedModel:
+    config = LlamaConfig(
+        vocab_size=len(TOKENIZER),
+        hidden_size=32,
+        num_hidden_layers=2,
+        intermediate_size=48,
+        num_attention_heads=4,
+        num_key_value_heads=kv_heads,
+        max_position_embeddings=256,
+        attn_implementation="sdpa",
+    )
+    return randomised(LlamaForCausalLM(config), eot_scale)
+
+
+def gpt2() -> PreTrainedModel:
+    config = GPT2Config(vocab_size=len(TOKENIZER), n_embd=32, n_layer=2, n_head=4, n_positions=220)
+    return randomised(GPT2LMHeadModel(config), eot_scale=2.5)
+
+
+MODEL = llama()
+
+
+def adapted() -> PreTrainedModel:
+    model = add_lora(llama(), LoraSettings(rank=2))
+    torch.manual_seed(1)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                parameter.normal_(0, 0.2)
+    return model.double()
+
+
+def record(trajectories: Iterable[Trajectory]) -> list[Trajectory]:
+    """Without the wall clock."""
+    timeless = [{key: value for key, value in t.extra.items() if key != "seconds"} for t in trajectories]
+    return [replace(t, extra=extra) for t, extra in zip(trajectories, timeless, strict=True)]
+
+
+def generate(model: PreTrainedModel, ids: list[int], noise: Iterable[float], temperature: float) -> list[int]:
+    """One turn, the whole context computed afresh for every token."""
+    turn: list[int] = []
+    while len(turn) < SETTINGS.max_new_tokens:
+        with torch.no_grad():
+            logits = model(torch.tensor([ids + turn]), use_cache=False).logits[0, -1].numpy()
+        if temperature == 0:
+            turn.append(int(logits.argmax()))
+        else:
+            weights = np.exp((logits - logits.max()) / temperature)
+            turn.append(int(np.argmax(np.cumsum(weights) / weights.sum() > next(noise))))
+        if turn[-1] == RENDERER.eot_id:
+            break
+    return turn
+
+
+def oracle(model: PreTrainedModel, task: int, temperature: float) -> list[tuple[str, str, int, bool]]:
+    """An episode, played the plain way: (observation, text, tokens, valid) per step."""
+    env = FakeEnv()
+    noise = iter(np.random.default_rng([SETTINGS.seed, task]).random(1000))
+    steps: list[tuple[str, str, int, bool]] = []
+    observation, done = env.reset(task), False
+    ids = RENDERER.prompt_ids([{"role": "user", "content": observation}])
+    while not done and len(steps) < SETTINGS.max_steps and len(ids) + SETTINGS.max_new_tokens <= SETTINGS.max_context:
+        turn = generate(model, ids, noise, temperature)
+        stopped = turn[-1] == RENDERER.eot_id
+        text = TOKENIZER.decode(turn, skip_special_tokens=True)
+        try:
+            result = env.step(parse_turn(text).action)
+        except FormatError as error:
+            result = StepResult(str(error), 0.0, done=False, valid=False)
+        steps.append((observation, text, len(turn), result.valid))
+        observation, done = result.observation, result.done
+        after = [{"role": "user", "content": "x"}, {"role": "assistant", "content": "x"}]
+        ids += turn + [RENDERER.eot_id] * (not stopped)
+        ids += RENDERER.next_prompt_ids([*after, {"role": "user", "content": observation}])
+    return steps
+
+
+@pytest.mark.parametrize(
+    ("build", "temperature"),
+    [
+        (lambda: MODEL, 0.0),
+        (lambda: MODEL, 1.0),
+        (lambda: llama(kv_heads=2), 1.0),
+        (gpt2, 1.0),
+        (adapted, 1.0),
+    ],
+    ids=["greedy", "sampled", "grouped heads", "learned positions", "adapters"],
+)
+def test_equals_plain_generation(build: Callable[[], PreTrainedModel], temperature: float) -> None:
+    model = build()
+    played = play(model, RENDERER, FakeEnv, TASKS, replace(SETTINGS, temperature=temperature, batch_size=7))
+    texts = [[(s.observation, s.text, s.tokens, s.valid) for s in t.steps] for t in played]
+    assert texts == [oracle(model, task, temperature) for task in TASKS]
+    lengths = [tokens for steps in texts for *_, tokens, _ in steps]
+    assert min(lengths) < SETTINGS.max_new_tokens == max(lengths)  # ended turns and cut-off turns both occurred
+    assert len({text for steps in texts for _, text, *_ in steps}) > 20
+    assert {t.status for t in played} == {Status.FINISHED, Status.TRUNCATED}
+
+
+def test_batch_size_and_order_change_nothing() -> None:
+    whole = record(play(MODEL, RENDERER, FakeEnv, TASKS, SETTINGS))
+    assert record(play(MODEL, RENDERER, FakeEnv, TASKS, SETTINGS)) == whole
+    single = play(MODEL, RENDERER, FakeEnv, TASKS[::-1], replace(SETTINGS, batch_size=1))
+    assert record(single)[::-1] == whole
+    assert record(play(MODEL, RENDERER, FakeEnv, TASKS[5:9], replace(SETTINGS, batch_size=3))) == whole[5:9]
+
+
+def test_noise_is_the_seeds() -> None:
+    first, second = (play(MODEL, RENDERER, FakeEnv, TASKS[:4], replace(SETTINGS, seed=seed)) for seed in (0, 1))
+    assert [t.steps[0].text for t in first] != [t.steps[0].text for t in second]
+    assert [t.seed for t in second] == [1] * 4
+
+
+def test_fields_of_a_trajectory() -> None:
+    reported: list[Trajectory] = []
+    played = play(MODEL, RENDERER, FakeEnv, TASKS, SETTINGS, progress=reported.append)
+    assert sorted(t.task for t in reported) == TASKS == [t.task for t in played]
+    assert len({t.id for t in played}) == len(TASKS)
+    for t in played:
+        assert (t.env, t.seed, t.level, t.system) == ("fake", 0, f"level {t.task % 3}", "Find the ball.")
+        assert t.extra["seconds"] > 0
+        assert t.success == (t.status is Status.FINISHED)
+        assert t.reward == (0.9 if t.success else 0.0)
+        if t.status is Status.TRUNCATED:
+            assert t.extra["reason"] in ("max_steps", "max_context")
+            assert t.t_step == SETTINGS.max_steps or t.extra["reason"] == "max_context"
+
+
+def test_context_outgrown() -> None:
+    settings = replace(SETTINGS, max_context=60, max_steps=50)
+    played = play(MODEL, RENDERER, FakeEnv, TASKS, settings)
+    outgrown = [t for t in played if t.extra.get("reason") == "max_context"]
+    assert outgrown
+    for t in outgrown:
+        used = len(RENDERER.prompt_ids([{"role": "user", "content": t.steps[0].observation}])) + t.agent_tokens
+        assert used <= 60
+        assert not t.success
+    tiny = play(MODEL, RENDERER, FakeEnv, [0], replace(SETTINGS, max_context=9))
+    assert (tiny[0].status, tiny[0].steps, tiny[0].extra["reason"]) == (Status.TRUNCATED, (), "max_context")
+
+
+class Crashing(FakeEnv):
+    """Task 1 fails in reset, task 2 in its second step."""
+
+    def reset(self, task: int) -> str:
+        if task == 1:
+            raise ValueError("no such world")
+        self.task, self.played = task, 0
+        return super().reset(task)
+
+    def step(self, action: str) -> StepResult:
+        self.played += 1
+        if self.task == 2 and self.played == 2:
+            raise RuntimeError("the floor is gone")
+        return replace(super().step(action), done=False, success=False)
+
+
+def test_a_crash_ends_its_own_episode_only() -> None:
+    crashed = play(MODEL, RENDERER, Crashing, TASKS[:6], replace(SETTINGS, batch_size=2))
+    assert [str(t.status) for t in crashed] == ["truncated", "crashed", "crashed", *["truncated"] * 3]
+    assert [t.error for t in crashed[:3]] == ["", "ValueError: no such world", "RuntimeError: the floor is gone"]
+    assert [t.t_step for t in crashed[:3]] == [SETTINGS.max_steps, 0, 2]
+    assert (crashed[2].reward, crashed[2].success) == (0.0, False)
+    alone = play(MODEL, RENDERER, Crashing, [0, 3, 4, 5], SETTINGS)
+    assert record([crashed[0], *crashed[3:]]) == record(alone)
+
+
+def test_the_model_comes_back_as_it_was() -> None:
+    model = llama()
+    model.train()
+    play(model, RENDERER, FakeEnv, [0], SETTINGS)
+    assert model.training
+    assert model.config._attn_implementation == "sdpa"
+    assert play(model, RENDERER, FakeEnv, [], SETTINGS) == []
+
+
+def test_faults_are_the_users() -> None:
+    with pytest.raises(ConfigError) as caught:
+        RolloutSettings(max_steps=0, temperature=-1, seed=-1, max_new_tokens=64, max_context=64)
+    assert len(caught.value.faults) == 4
+    with pytest.raises(ConfigError) as caught:
+        play(MODEL, RENDERER, FakeEnv, [1, 1, -1], replace(SETTINGS, max_context=1000))
+    assert len(caught.value.faults) == 3
+    model = llama()
+    model.config.layer_types = ["full_attention", "sliding_attention"]
+    model.config.sliding_window = 64
+    with pytest.raises(ConfigError, match="sliding_attention"):
+        play(model, RENDERER, FakeEnv, [0], SETTINGS)

@@ -1,0 +1,72 @@
+"""Every shipped configuration composes and passes validation; wrong ones are told all their faults."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from depo_lightning.config import Config, Form, LoggerKind
+from depo_lightning.errors import ConfigError
+from depo_lightning.validation import validate
+
+CONF = Path(__file__).parents[1] / "conf"
+CHOICES = sorted(f"{p.parent.name}={p.stem}" for p in CONF.glob("*/*.yaml") if p.parent.name != "specialise")
+NEEDS_A_GPU = {"trainer=gpu"}
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+def test_every_file_under_conf_composes(choice: str, compose_config: Callable[..., Config]) -> None:
+    config = compose_config(choice)
+    if choice not in NEEDS_A_GPU:
+        validate(config)
+
+
+def test_the_paper_is_the_default(compose_config: Callable[..., Config]) -> None:
+    config = compose_config()
+    assert (config.alpha1, config.alpha2, config.depo.beta) == (3, 3, 0.2)
+    assert (config.depo.desirable_weight, config.depo.undesirable_weight) == (1, 1)
+    assert config.efficiency.form is Form.depo
+    thresholds = vars(config.thresholds)
+    assert [thresholds[name] for name in ("kappa0", "kappa1", "kappa2", "step_cut")] == [0.9, 0.9, 0.7, 7]
+
+
+def test_zero_is_a_seed(compose_config: Callable[..., Config]) -> None:
+    assert compose_config("seed=0").seed == 0
+
+
+def test_choices_are_typed(compose_config: Callable[..., Config]) -> None:
+    assert compose_config("logger=none").logger.kind is LoggerKind.none
+
+
+def test_all_faults_are_reported_at_once(compose_config: Callable[..., Config]) -> None:
+    config = compose_config(
+        "thresholds.kappa1=0.95", "depo.beta=0", "env.levels=[GoToNowhere]", "stages=[colect]", "rollout.test_tasks=1"
+    )
+    with pytest.raises(ConfigError) as caught:
+        validate(config)
+    text = str(caught.value)
+    for word in ("kappa1=0.95", "depo.beta=0", "GoToNowhere", "colect", "rollout.test_tasks=1"):
+        assert word in text
+    assert len(caught.value.faults) == 5
+
+
+@pytest.mark.parametrize(
+    ("override", "word"),
+    [
+        ("depo.batch_size=1", "at least 2"),
+        ("alpha1=.nan", "finite"),
+        ("thresholds.kappa2=0.95", "kappa2 ≤ kappa1"),
+        ("policies=[depo]", "must hold bc"),
+        ("search.trajectories=nowhere.jsonl", "no such file"),
+        ("rollout.split=tset", "rollout.split"),
+        ("model.heads=5", "multiple of heads"),
+        ("teacher.noise=1.5", "teacher.noise"),
+        ("filtered_bc.fraction=0", "filtered_bc.fraction"),
+        ("rollout.max_context=100000", "positions"),
+    ],
+)
+def test_a_broken_rule_is_named(override: str, word: str, compose_config: Callable[..., Config]) -> None:
+    with pytest.raises(ConfigError, match=word):
+        validate(compose_config(override))
