@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from depo_lightning.config import Config, Form, LoggerKind
+from depo_lightning.choices import EfficiencyForm
+from depo_lightning.config import Config, LoggerKind
 from depo_lightning.errors import ConfigError
 from depo_lightning.validation import validate
 
@@ -27,7 +28,7 @@ def test_the_paper_is_the_default(compose_config: Callable[..., Config]) -> None
     config = compose_config()
     assert (config.alpha1, config.alpha2, config.depo.beta) == (3, 3, 0.2)
     assert (config.depo.desirable_weight, config.depo.undesirable_weight) == (1, 1)
-    assert config.efficiency.form is Form.depo
+    assert config.efficiency.form is EfficiencyForm.depo
     thresholds = vars(config.thresholds)
     assert [thresholds[name] for name in ("kappa0", "kappa1", "kappa2", "step_cut")] == [0.9, 0.9, 0.7, 7]
 
@@ -56,7 +57,7 @@ def test_all_faults_are_reported_at_once(compose_config: Callable[..., Config]) 
     ("override", "word"),
     [
         ("depo.batch_size=1", "at least 2"),
-        ("alpha1=.nan", "finite"),
+        ("alpha1=nan", "finite"),
         ("thresholds.kappa2=0.95", "kappa2 ≤ kappa1"),
         ("policies=[depo]", "must hold bc"),
         ("search.trajectories=nowhere.jsonl", "no such file"),

@@ -13,27 +13,9 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf
 
+from depo_lightning.choices import EfficiencyForm, Scoring, Unit
+
 STAGES = ("collect", "label", "rephrase", "bc", "reference", "depo", "evaluate", "report")
-
-
-class Scoring(StrEnum):
-    default = "default"
-    agentgym = "agentgym"
-
-
-class Form(StrEnum):
-    """Where the efficiency bonus enters the loss; see `objectives.bonus`."""
-
-    depo = "depo"
-    kto = "kto"
-    undesirable_penalty = "undesirable_penalty"
-    margin = "margin"
-    weight = "weight"
-
-
-class Unit(StrEnum):
-    step = "step"
-    trajectory = "trajectory"
 
 
 class BCData(StrEnum):
@@ -120,8 +102,8 @@ class RelativeThresholds(ThresholdsConfig):
     """Cheapest and dearest episodes of the same task."""
 
     kind: str = "relative"
-    desirable_fraction: float = 0.34
-    undesirable_fraction: float = 0.34
+    desirable_fraction: float = 1 / 3
+    undesirable_fraction: float = 1 / 3
     include_failures: bool = True
     min_successes: int = 2
     token_weight: float = 1.0
@@ -130,7 +112,7 @@ class RelativeThresholds(ThresholdsConfig):
 
 @dataclass
 class EfficiencyConfig:
-    form: Form = Form.depo
+    form: EfficiencyForm = EfficiencyForm.depo
     penalty_strength: float = 1.0
 
 

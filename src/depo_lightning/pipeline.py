@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from depo_lightning.config import STAGES, Config, EfficiencyConfig, Form, Policy
+from depo_lightning.choices import EfficiencyForm
+from depo_lightning.config import STAGES, Config, EfficiencyConfig, Policy
 from depo_lightning.errors import ConfigError
 from depo_lightning.progress import console
-from depo_lightning.stages.context import CURVES, Context
+from depo_lightning.stages.context import CURVES, Context, plain
 from depo_lightning.store import Stage, Store, machine_faults
 from depo_lightning.validation import validate
 
@@ -55,7 +56,7 @@ def plan(config: Config, context: Context) -> Plan:
     if Policy.filtered_bc in config.policies:
         trained["filtered_bc"] = ("bc", supervised.filtered_bc_stage(config, context, bc, collected, tokenizer))
     if Policy.kto in config.policies:
-        trained["kto"] = ("depo", preferred(EfficiencyConfig(Form.kto)))
+        trained["kto"] = ("depo", preferred(EfficiencyConfig(EfficiencyForm.kto)))
     if Policy.depo in config.policies:
         trained[main] = ("depo", preferred(config.efficiency))
     policies = {name: stage for name, (_, stage) in trained.items()}
@@ -83,14 +84,12 @@ def run(config: Config) -> dict[str, float] | None:
         ConfigError: before any work, all faults at once.
         DataError: unusable data. MachineError: disk full, read-only directory and the like; the store stays intact.
     """
-    from depo_lightning.tracking import start_tracker
-
     validate(config)
     _check_output(Path(config.output))
     store = Store(config.store)
     laid_out = plan(config, Context(config))
     _require_inputs(config, store, laid_out)
-    with start_tracker(config) as tracker:
+    with _start_tracker(config) as tracker:
         context = Context(config, tracker)
         laid_out = plan(config, context)
         for phase, name, stage in laid_out.steps:
@@ -99,6 +98,21 @@ def run(config: Config) -> dict[str, float] | None:
         if "report" not in config.stages:
             return None
         return _report(config, store, laid_out, tracker)
+
+
+def _start_tracker(config: Config) -> Tracker:
+    from depo_lightning.tracking import Tracker
+
+    return Tracker.start(
+        str(config.logger.kind),
+        config.output,
+        project=config.logger.project,
+        entity=config.logger.entity,
+        group=Path(config.sweep).name if config.sweep else None,
+        job_type="job" if config.sweep else "run",
+        config=plain(config),
+        offline=config.logger.offline,
+    )
 
 
 def _report(config: Config, store: Store, laid_out: Plan, tracker: Tracker) -> dict[str, float]:

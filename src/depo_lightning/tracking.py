@@ -9,13 +9,18 @@ import os
 import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from numbers import Real
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from depo_lightning.curves import CurveFile, is_number, read_curves
+from depo_lightning.curves import read_curves
 from depo_lightning.errors import ConfigError
 from depo_lightning.store import machine_faults
 from depo_lightning.tracking_backends import Backend, CsvBackend, TensorBoardBackend, WandbBackend
+
+if TYPE_CHECKING:
+    from depo_lightning.config import Config
 
 _SECRET = re.compile(
     r"(^|_)(api_?key|secret|password|passwd|credentials?|authorization)$|(access|auth|hf|hub|bearer)_token$|^token$",
@@ -31,7 +36,7 @@ class Tracker:
 
     def __init__(self, backend: Backend | None) -> None:
         self._backend = backend
-        self._done = False
+        self._summary: dict[str, float] = {}
 
     @classmethod
     def start(
@@ -83,8 +88,8 @@ class Tracker:
         return tracker
 
     def log(self, metrics: Mapping[str, Any], step: int, prefix: str) -> None:
-        """Add a point to the curves `prefix/name`, on the x axis `prefix/step`; values that are no numbers are left out."""
-        values = {name: float(value) for name, value in metrics.items() if is_number(value)}
+        """Add a point to the curves `prefix/name`, over `prefix/step`; what is no number is left out."""
+        values = {name: float(value) for name, value in metrics.items() if isinstance(value, Real)}
         if values:
             self._call("scalars", values, int(step), prefix)
 
@@ -105,22 +110,23 @@ class Tracker:
         """Add an interactive plotly figure (W&B)."""
         self._call("plot", name, figure)
 
-    def finish(
-        self,
-        results: Mapping[str, Any] | None = None,
-        summary: Mapping[str, float] | None = None,
-        failed: bool = False,
-    ) -> None:
-        """Write the final metrics and close; a second call does nothing.
+    def lightning_loggers(self, prefix: str) -> list[Any]:
+        """Loggers for a Lightning trainer, whose metrics become the curves `prefix/…`; none without a backend."""
+        return [lightning_logger(self, prefix)] if self._backend is not None else []
 
-        Args:
-            results: a results dictionary (`policy_results`); goes to the summary as `depo/success_rate`, ….
-            summary: further flat scalars.
-            failed: mark the run as failed.
-        """
-        if not self._done:
-            self._call("finish", {**flat_results(results or {}), **(summary or {})}, failed)
-        self._done, self._backend = True, None
+    def summarise(self, values: Mapping[str, float]) -> None:
+        """Add final scalars to the run's summary, under their names."""
+        self._summary.update(values)
+
+    def report(self, results: Mapping[str, Any], figure: str | os.PathLike[str]) -> None:
+        """Add a run's results (`policy_results`) to the summary, as `depo/success_rate` and so on, and its figure."""
+        self.summarise(flat_results(results))
+        self.image("success against tokens", figure)
+
+    def finish(self, failed: bool = False) -> None:
+        """Write the summary and close; a second call does nothing."""
+        self._call("finish", self._summary, failed)
+        self._backend = None
 
     def __enter__(self) -> Tracker:
         return self
@@ -142,18 +148,32 @@ class Tracker:
             return None
 
 
-def lightning_logger(tracker: Tracker, prefix: str, path: str | os.PathLike[str] | None = None) -> Any:
-    """A Lightning logger that forwards what a module logs to `tracker`, as curves `prefix/…`.
+def start_tracker(config: Config) -> Tracker:
+    """The tracker of a run, as its configuration says; jobs of a sweep are grouped by the sweep."""
+    output, logger = Path(config.output), config.logger
+    group = run_group(config.sweep) if config.sweep else None
+    return Tracker.start(
+        str(logger.kind),
+        output,
+        project=logger.project,
+        entity=logger.entity,
+        group=group,
+        name=f"{group}-{output.name}" if group else run_group(output),
+        job_type="job" if group else "run",
+        config=asdict(config),
+        offline=logger.offline,
+    )
 
-    Args:
-        tracker: where the curves go.
-        prefix: the stage, such as "bc"; the x axis is Lightning's global step.
-        path: the stage's `metrics.csv`, to be replayed when the stage comes from the store.
-    """
+
+def run_group(directory: str | os.PathLike[str]) -> str:
+    """What a sweep (or a run) is called after its directory: the last two parts, such as `2026-01-31-12-00-00`."""
+    return "-".join(Path(directory).parts[-2:])
+
+
+def lightning_logger(tracker: Tracker, prefix: str) -> Any:
+    """A Lightning logger that forwards what a module logs to `tracker`, as curves `prefix/…` over the global step."""
     from pytorch_lightning.loggers.logger import Logger
     from pytorch_lightning.utilities import rank_zero_only
-
-    file = CurveFile(path) if path is not None else None
 
     class TrackerLogger(Logger):
         @property
@@ -170,8 +190,6 @@ def lightning_logger(tracker: Tracker, prefix: str, path: str | os.PathLike[str]
 
         @rank_zero_only
         def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
-            if file is not None:
-                file.append(metrics, step or 0)
             tracker.log(metrics, step or 0, prefix)
 
     return TrackerLogger()
@@ -194,10 +212,12 @@ def flat_results(results: Mapping[str, Any]) -> dict[str, float]:
 
 
 def redacted(config: Any) -> Any:
-    """The configuration with the values of keys, tokens and passwords blanked out, at any depth."""
+    """A configuration as plain values, with the values of keys, tokens and passwords blanked out, at any depth."""
     if isinstance(config, Mapping):
         return {
             key: "***" if _SECRET.search(str(key)) and value is not None else redacted(value)
             for key, value in config.items()
         }
-    return [redacted(item) for item in config] if isinstance(config, list | tuple) else config
+    if isinstance(config, list | tuple):
+        return [redacted(item) for item in config]
+    return str(config) if isinstance(config, str) else config  # enums are strings, and read as such

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import netrc
 import os
+import shutil
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 from urllib.parse import urlsplit
 
-from depo_lightning.curves import CURVES, CurveFile
 from depo_lightning.files import write_atomic
 
+WandbMode = Literal["online", "offline", "disabled"]
 _INIT_TIMEOUT, _FINISH_TIMEOUT = 30.0, 120.0  # seconds that W&B may hold up a run
 
 
@@ -27,18 +28,20 @@ class Backend(Protocol):
 
 
 class CsvBackend:
-    """`curves/<prefix>/metrics.csv`, and `summary.csv`."""
+    """`curves/<prefix>/metrics.csv`, in Lightning's format, and `summary.csv`."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._files: dict[str, CurveFile] = {}
+        self._curves: dict[str, Any] = {}
+        shutil.rmtree(root / "curves", ignore_errors=True)  # of an earlier call in the same directory
 
     def scalars(self, metrics: Mapping[str, float], step: int, prefix: str) -> None:
-        if prefix not in self._files:
-            path = self._root / "curves" / prefix / CURVES
-            path.unlink(missing_ok=True)  # of an earlier call in the same directory
-            self._files[prefix] = CurveFile(path)
-        self._files[prefix].append(metrics, step)
+        from lightning_fabric.loggers import CSVLogger
+
+        if prefix not in self._curves:
+            folder = self._root / "curves"
+            self._curves[prefix] = CSVLogger(folder, name=prefix, version="", flush_logs_every_n_steps=20)
+        self._curves[prefix].log_metrics(dict(metrics), step)
 
     def table(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         """The run's own files hold it already."""
@@ -50,6 +53,8 @@ class CsvBackend:
         """The run's own files hold it already."""
 
     def finish(self, summary: Mapping[str, float], failed: bool) -> None:
+        for curves in self._curves.values():
+            curves.save()
         lines = ["metric,value", *(f"{name},{value!r}" for name, value in summary.items())]
         write_atomic(self._root / "summary.csv", "\n".join(lines) + "\n")
 
@@ -97,7 +102,7 @@ class WandbBackend:
         """Start a run below `root`; offline if it cannot be had online."""
         import wandb
 
-        def start(mode: str) -> Any:
+        def start(mode: WandbMode) -> Any:
             settings = wandb.Settings(
                 silent=True,
                 console="off",
@@ -148,8 +153,8 @@ class WandbBackend:
         self._run.finish(exit_code=int(failed))
 
 
-def wandb_mode(offline: bool) -> str:
-    """The mode W&B runs in: `WANDB_MODE` if it is set; offline where asked for or where no key is found; else online."""
+def wandb_mode(offline: bool) -> WandbMode:
+    """W&B's mode: offline or disabled if `WANDB_MODE` says so; offline if asked for or without a key; else online."""
     asked = os.environ.get("WANDB_MODE", "")
     if asked in ("disabled", "offline", "dryrun"):
         return "disabled" if asked == "disabled" else "offline"

@@ -35,7 +35,7 @@ def module(unit: Unit, kl_pairs: int = 2) -> PreferenceDataModule:
 
 
 def test_each_step_is_a_sample_with_its_trajectory_s_efficiency() -> None:
-    batch = module(Unit.STEP).dataset[np.array([2, 0])]
+    batch = module(Unit.step).dataset[np.array([2, 0])]
     assert batch.sequences.segments.tolist() == [[-1, 0, -1, 1, 1, 1], [-1, 2, 2, -1, 3, -1]]
     assert batch.desirable.tolist() == [False, False, True, True]
     assert batch.ref_logps.tolist() == [-21.0, -22.0, -1.0, -2.0]
@@ -46,7 +46,7 @@ def test_each_step_is_a_sample_with_its_trajectory_s_efficiency() -> None:
 
 
 def test_a_trajectory_is_one_sample_with_summed_reference() -> None:
-    batch = module(Unit.TRAJECTORY).dataset[np.array([2, 1, 0])]
+    batch = module(Unit.trajectory).dataset[np.array([2, 1, 0])]
     assert batch.sequences.count == 3
     assert batch.ref_logps.tolist() == [-43.0, -11.0, -3.0]
     assert batch.sample_tokens.tolist() == [4.0, 1.0, 3.0]
@@ -77,7 +77,7 @@ def test_pairs_are_fixed_by_the_seed() -> None:
 def test_batches_hold_both_classes() -> None:
     samples = [replace(A, id=str(i), desirable=i % 3 == 0, task=f"env/{i}") for i in range(30)]
     data = PreferenceData(samples)
-    loader = PreferenceDataModule(data, reference(data), Unit.STEP, batch_size=6, seed=0).train_dataloader()
+    loader = PreferenceDataModule(data, reference(data), Unit.step, batch_size=6, seed=0).train_dataloader()
     batches = list(loader)
     assert len(batches) == len(loader) == 5
     assert [sorted(set(batch.desirable.tolist())) for batch in batches] == [[False, True]] * 5
@@ -103,7 +103,7 @@ def test_a_reference_of_other_data_is_refused(seed_or_token: str) -> None:
         "order": PreferenceData([B, A, C], kl_pairs=8, seed=0),
     }[seed_or_token]
     with pytest.raises(DataError, match="reference"):
-        PreferenceDataModule(other, stored, Unit.STEP, batch_size=2, seed=0)
+        PreferenceDataModule(other, stored, Unit.step, batch_size=2, seed=0)
 
 
 def test_what_cannot_be_trained_on_is_refused() -> None:
@@ -121,7 +121,7 @@ def test_what_cannot_be_trained_on_is_refused() -> None:
         PreferenceData([A, B], kl_pairs=0)
     data = PreferenceData([A, B])
     with pytest.raises(ConfigError, match="batch_size=1"):
-        PreferenceDataModule(data, reference(data), Unit.STEP, batch_size=1, seed=0)
+        PreferenceDataModule(data, reference(data), Unit.step, batch_size=1, seed=0)
 
 
 def test_samples_come_from_labelled_trajectories() -> None:

@@ -35,7 +35,7 @@ def weights(model: torch.nn.Module) -> torch.Tensor:
     return torch.cat([parameter.detach().flatten() for parameter in model.parameters()]).clone()
 
 
-def preference(model: Any, samples: list[PreferenceSample], unit: Unit = Unit.STEP) -> PreferenceDataModule:
+def preference(model: Any, samples: list[PreferenceSample], unit: Unit = Unit.step) -> PreferenceDataModule:
     data = PreferenceData(samples, kl_pairs=2, seed=0)
     return PreferenceDataModule(data, compute_reference(model, data, 200), unit, batch_size=6, seed=0)
 
@@ -75,7 +75,7 @@ def test_preference_training_raises_d_above_u(
     assert first["z0"] == pytest.approx(0.0, abs=1e-4)
     assert first["bonus/desirable"] > 0 == first["bonus/undesirable"]
     assert first["reward_with_beta/desirable"] == pytest.approx(0.2 * first["bonus/desirable"], abs=1e-4)
-    expected = {"loss", "z0", "leverage", "grad_norm"} if unit == Unit.STEP else {"loss", "z0", "grad_norm"}
+    expected = {"loss", "z0", "leverage", "grad_norm"} if unit == Unit.step else {"loss", "z0", "grad_norm"}
     assert expected <= set(last)
 
 
@@ -102,7 +102,7 @@ def test_every_form_with_alpha_zero_trains_the_same_policy(
     trained = []
     for settings in (
         ObjectiveSettings(form=form, alpha1=0.0, alpha2=0.0),
-        ObjectiveSettings(form=EfficiencyForm.KTO, alpha1=3.0, alpha2=3.0),
+        ObjectiveSettings(form=EfficiencyForm.kto, alpha1=3.0, alpha2=3.0),
     ):
         model.load_state_dict(start)
         make_trainer(2).fit(DEPOModule(model, settings, OPTIMIZER), data)
@@ -165,7 +165,7 @@ def test_z0_is_the_mean_over_all_ranks(model: LlamaForCausalLM, samples: list[Pr
     data = PreferenceData(samples, seed=0)
     true = compute_reference(model, data, 200)
     lowered = {key: [value - int(key) ** 2 for value in values] for key, values in true.pairs.items()}
-    module = PreferenceDataModule(data, replace(true, pairs=lowered), Unit.STEP, batch_size=6, seed=0)
+    module = PreferenceDataModule(data, replace(true, pairs=lowered), Unit.step, batch_size=6, seed=0)
     trainer = pl.Trainer(
         max_steps=1,
         accelerator="cpu",

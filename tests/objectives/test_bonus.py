@@ -50,11 +50,11 @@ def test_offset_and_weight_of_each_form() -> None:
     on_u = [0.0 if d else v for v, d in zip(value, DESIRABLE, strict=True)]
     one, none = [1.0] * 4, [0.0] * 4
     expected = {
-        EfficiencyForm.DEPO: (on_d, one),
-        EfficiencyForm.KTO: (none, one),
-        EfficiencyForm.UNDESIRABLE_PENALTY: ([d - 0.5 * u for d, u in zip(on_d, on_u, strict=True)], one),
-        EfficiencyForm.MARGIN: ([-d for d in on_d], one),
-        EfficiencyForm.WEIGHT: (none, [1.0 + d for d in on_d]),
+        EfficiencyForm.depo: (on_d, one),
+        EfficiencyForm.kto: (none, one),
+        EfficiencyForm.undesirable_penalty: ([d - 0.5 * u for d, u in zip(on_d, on_u, strict=True)], one),
+        EfficiencyForm.margin: ([-d for d in on_d], one),
+        EfficiencyForm.weight: (none, [1.0 + d for d in on_d]),
     }
     assert set(expected) == set(EfficiencyForm)
     for form, (offset, weight) in expected.items():
@@ -73,7 +73,7 @@ def test_alpha_zero_changes_nothing_in_any_form(form: EfficiencyForm) -> None:
 def test_penalty_strength_one_is_of_equal_strength() -> None:
     tokens, steps = torch.tensor([10.0, 10.0]), torch.tensor([5.0, 5.0])
     offset, _ = apply_efficiency(
-        EfficiencyForm.UNDESIRABLE_PENALTY, tokens, steps, torch.tensor([True, False]), alpha1=3.0, alpha2=3.0
+        EfficiencyForm.undesirable_penalty, tokens, steps, torch.tensor([True, False]), alpha1=3.0, alpha2=3.0
     )
     assert offset[0] == -offset[1] > 0
 

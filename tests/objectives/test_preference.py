@@ -61,15 +61,15 @@ def test_losses_of_each_form_match_the_scalar_oracle(form: EfficiencyForm) -> No
 @pytest.mark.parametrize("form", list(EfficiencyForm))
 def test_alpha_zero_is_kto_in_each_form(form: EfficiencyForm) -> None:
     ours = terms(replace(SETTINGS, form=form, alpha1=0.0, alpha2=0.0)).losses
-    assert ours.tolist() == pytest.approx(by_hand(EfficiencyForm.KTO), abs=1e-14)
+    assert ours.tolist() == pytest.approx(by_hand(EfficiencyForm.kto), abs=1e-14)
 
 
-@pytest.mark.parametrize("form", sorted(set(EfficiencyForm) - {EfficiencyForm.UNDESIRABLE_PENALTY}))
+@pytest.mark.parametrize("form", sorted(set(EfficiencyForm) - {EfficiencyForm.undesirable_penalty}))
 def test_alpha_moves_d_and_never_u(form: EfficiencyForm) -> None:
     undesirable = ~torch.tensor(DESIRABLE)
-    plain, strong = terms(replace(SETTINGS, form=EfficiencyForm.KTO)), terms(replace(SETTINGS, form=form, alpha2=5.0))
+    plain, strong = terms(replace(SETTINGS, form=EfficiencyForm.kto)), terms(replace(SETTINGS, form=form, alpha2=5.0))
     assert torch.equal(plain.losses[undesirable], strong.losses[undesirable])
-    if form != EfficiencyForm.KTO:
+    if form != EfficiencyForm.kto:
         assert (plain.losses != strong.losses)[~undesirable].all()
 
 
@@ -97,7 +97,7 @@ def test_metrics() -> None:
         key: float(value) for key, value in result.metrics(torch.tensor(DESIRABLE), torch.tensor(Z0), 0.2).items()
     }
     bonus = sum(3 / TOKENS[i] + 2 / STEPS[i] for i in (0, 2, 4)) / 3
-    assert values["loss"] == pytest.approx(sum(by_hand(EfficiencyForm.DEPO)) / 5)
+    assert values["loss"] == pytest.approx(sum(by_hand(EfficiencyForm.depo)) / 5)
     assert values["z0"] == pytest.approx(Z0)
     assert values["logratio/desirable"] == pytest.approx((2.0 + 1.0 + 0.5) / 3)
     assert values["logratio/undesirable"] == pytest.approx(-1.5)

@@ -19,6 +19,7 @@ from depo_lightning.envs.base import Split, StepResult, TextEnv
 from depo_lightning.errors import ConfigError
 from depo_lightning.models import LoraSettings, add_lora, fit_tokenizer
 from depo_lightning.rollouts import RolloutSettings, play
+from depo_lightning.rollouts.decoder import Decoder
 from depo_lightning.trajectory import Status, Trajectory
 
 COLOURS = ("red", "green", "blue", "purple", "yellow", "grey")
@@ -181,6 +182,18 @@ def test_equals_plain_generation(build: Callable[[], PreTrainedModel], temperatu
     assert min(lengths) < SETTINGS.max_new_tokens == max(lengths)  # ended turns and cut-off turns both occurred
     assert len({text for steps in texts for _, text, *_ in steps}) > 20
     assert {t.status for t in played} == {Status.FINISHED, Status.TRUNCATED}
+
+
+def test_rows_of_unlike_length_share_a_pass_up_to_the_models_last_position() -> None:
+    model = gpt2()
+    ids = torch.randint(5, 300, (2, 220), generator=torch.Generator().manual_seed(0)).tolist()
+    decoder = Decoder(model, slots=3, max_context=220)
+    with torch.no_grad():
+        decoder.feed([2], [ids[0][:210]], [0])
+        # Padded to 200 tokens, the first of these rows reaches past the 220 positions of the model.
+        logits = decoder.feed([2, 0], [ids[0][210:], ids[1][:200]], [210, 0])
+        expected = [model(torch.tensor([row])).logits[0, -1] for row in (ids[0], ids[1][:200])]
+    torch.testing.assert_close(logits, torch.stack(expected))
 
 
 def test_batch_size_and_order_change_nothing() -> None:

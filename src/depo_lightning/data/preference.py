@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from functools import partial
 
 import numpy as np
@@ -13,6 +12,7 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from depo_lightning.choices import Unit
 from depo_lightning.data.order import BatchOrder, stratified
 from depo_lightning.data.reference import ReferenceLogps
 from depo_lightning.data.rows import TokenRows, TokenSequence, check_spans, step_row, trajectory_row
@@ -22,13 +22,6 @@ from depo_lightning.objectives.logps import NO_SEGMENT
 from depo_lightning.trajectory import Label, Trajectory
 
 SMALLEST_BATCH = 2
-
-
-class Unit(StrEnum):
-    """What one sample is: a turn with everything before it as prompt, or all agent tokens of an episode."""
-
-    STEP = "step"
-    TRAJECTORY = "trajectory"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +88,7 @@ class PreferenceData:
 
     def rows(self, unit: Unit) -> TokenRows:
         """The trajectories' rows, cut into samples of `unit`."""
-        if Unit(unit) is Unit.STEP:
+        if Unit(unit) is Unit.step:
             return self.steps
         return TokenRows([trajectory_row(sample) for sample in self.samples])
 
@@ -116,7 +109,7 @@ class PreferenceDataset(Dataset[PreferenceBatch]):
         self.data = data
         self.rows = data.rows(unit)
         steps = [np.asarray(reference.steps[sample.id]) for sample in data.samples]
-        per_sample = steps if unit == Unit.STEP else [values.sum(keepdims=True) for values in steps]
+        per_sample = steps if unit == Unit.step else [values.sum(keepdims=True) for values in steps]
         self.ref_logps = np.concatenate(per_sample).astype(np.float32)
         self.ref_kl_logps = np.array([reference.pairs[sample.id] for sample in data.samples], dtype=np.float32)
         self.first = np.cumsum(self.rows.counts) - self.rows.counts

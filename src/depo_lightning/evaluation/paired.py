@@ -128,7 +128,7 @@ def _pair(policy: Iterable[Trajectory], baseline: Iterable[Trajectory]) -> tuple
         )
     crashed = Status.CRASHED
     tasks = [k for k in sorted(ours) if all(t.status is not crashed for t in ours[k] + theirs[k])]
-    columns = {}
+    columns: dict[str, Array] = {}
     for name, field in _FIELDS.items():
         a, b = (np.array([np.mean([field(t) for t in side[k]]) for k in tasks], float) for side in (ours, theirs))
         columns |= {name: a, f"{name}0": b, f"{name}-": a - b}

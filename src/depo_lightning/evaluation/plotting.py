@@ -49,7 +49,7 @@ _FIXED = {"depo": 0, "kto": 1, "bc": 6, "filtered_bc": 2}
 def looks(policies: Sequence[str]) -> dict[str, Look]:
     """One look per policy; the usual policies look the same in every figure."""
     spare = [i for i in range(len(_LOOKS)) if i not in {_FIXED[p] for p in policies if p in _FIXED}]
-    result = {}
+    result: dict[str, Look] = {}
     for policy in policies:
         index = _FIXED[policy] if policy in _FIXED else (spare.pop(0) if spare else len(result) % len(_LOOKS))
         result[policy] = _LOOKS[index]
@@ -58,7 +58,7 @@ def looks(policies: Sequence[str]) -> dict[str, Look]:
 
 def new_figure(xlabel: str, ylabel: str, width: float = 5.6, height: float = 3.7) -> tuple[Figure, Axes]:
     """An empty figure in the project's style; sizes in inches."""
-    style = {
+    style: dict[Any, Any] = {
         "font.size": 9,
         "axes.edgecolor": MUTED,
         "axes.labelcolor": INK,

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from depo_lightning.errors import ConfigError
 from depo_lightning.modules.batches import TokenBatch
 from depo_lightning.objectives import completion_logps, segment_logps
+from depo_lightning.objectives.logps import NO_SEGMENT
 
+_FILL = 0.7  # least share of a pass's width that each of its rows fills: less padding against more passes
 # What some architectures do to the logits after the output head; the head is called on its own here.
 _LOGIT_CHANGES = {"final_logit_softcapping": None, "logit_scale": 1.0, "logits_scaling": 1.0}
 
@@ -37,11 +41,34 @@ def check_policy(model: nn.Module) -> None:
 
 
 def token_logps(model: Any, batch: TokenBatch) -> tuple[Tensor, Tensor]:
-    """Log-probability (N,) and segment (N,) of every agent token of the batch."""
-    hidden = model.get_decoder()(input_ids=batch.input_ids, use_cache=False).last_hidden_state
-    return completion_logps(hidden, model.get_output_embeddings(), batch.input_ids, batch.segments)
+    """Log-probability (N,) and segment (N,) of every agent token of the batch.
+
+    Rows of very different lengths go through the model in several passes, so that a long episode does not pad all
+    others to its length; what follows a row's last agent token is never computed.
+    """
+    decoder, head = model.get_decoder(), model.get_output_embeddings()
+    logps, segments = [], []
+    for rows, width in _passes(batch.segments):
+        ids, labels = batch.input_ids[rows, :width], batch.segments[rows, :width]
+        hidden = decoder(input_ids=ids, use_cache=False).last_hidden_state
+        values, where = completion_logps(hidden, head, ids, labels)
+        logps.append(values)
+        segments.append(where)
+    return torch.cat(logps), torch.cat(segments)
 
 
 def policy_logps(model: Any, batch: TokenBatch) -> Tensor:
     """Log-probability of every segment of the batch, (S,), from one causal pass over each row."""
     return segment_logps(*token_logps(model, batch), batch.count)
+
+
+def _passes(segments: Tensor) -> Iterator[tuple[Tensor, int]]:
+    """Row indices and width of each pass: rows at least `_FILL` as long as the longest of their pass, longest first."""
+    position = torch.arange(1, segments.shape[1] + 1, device=segments.device)
+    lengths = torch.where(segments != NO_SEGMENT, position, 0).amax(dim=1)
+    lengths, order = lengths.sort(descending=True, stable=True)
+    widths, start = lengths.tolist(), 0
+    for end in range(1, len(widths) + 1):
+        if end == len(widths) or widths[end] < _FILL * widths[start]:
+            yield order[start:end], widths[start]
+            start = end

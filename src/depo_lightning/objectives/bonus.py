@@ -5,27 +5,10 @@ Source: DEPO, arXiv 2511.15392, Eq. 10 (bonus) and Eq. 11 (penalty on undesirabl
 
 from __future__ import annotations
 
-from enum import StrEnum
-
 import torch
 from torch import Tensor
 
-
-class EfficiencyForm(StrEnum):
-    """How efficiency enters the KTO loss. α1 = α2 = 0 makes each of them KTO.
-
-    DEPO: the paper's form; b is added to the log-ratio of D (Eq. 9 and 10).
-    KTO: no efficiency term at all, whatever α says.
-    UNDESIRABLE_PENALTY: DEPO's bonus on D, and a penalty on U beside it (Eq. 11).
-    MARGIN: b is subtracted from the log-ratio of D, so that efficient samples must move *further* to saturate.
-    WEIGHT: no offset; a sample of D weighs 1 + b.
-    """
-
-    DEPO = "depo"
-    KTO = "kto"
-    UNDESIRABLE_PENALTY = "undesirable_penalty"
-    MARGIN = "margin"
-    WEIGHT = "weight"
+from depo_lightning.choices import EfficiencyForm
 
 
 def efficiency_bonus(
@@ -80,16 +63,16 @@ def apply_efficiency(
     bonus = efficiency_bonus(tokens_per_step, steps, desirable, alpha1=alpha1, alpha2=alpha2)
     none, one = torch.zeros_like(bonus), torch.ones_like(bonus)
     match EfficiencyForm(form):
-        case EfficiencyForm.DEPO:
+        case EfficiencyForm.depo:
             return bonus, one
-        case EfficiencyForm.KTO:
+        case EfficiencyForm.kto:
             return none, one
-        case EfficiencyForm.UNDESIRABLE_PENALTY:
+        case EfficiencyForm.undesirable_penalty:
             penalty = undesirable_penalty(tokens_per_step, steps, desirable, alpha1=alpha1, alpha2=alpha2)
             return bonus + penalty_strength * penalty, one
-        case EfficiencyForm.MARGIN:
+        case EfficiencyForm.margin:
             return -bonus, one
-        case EfficiencyForm.WEIGHT:
+        case EfficiencyForm.weight:
             return none, 1.0 + bonus
 
 

@@ -31,7 +31,7 @@ class ObjectiveSettings:
     beta: float = 0.2
     desirable_weight: float = 1.0
     undesirable_weight: float = 1.0
-    form: EfficiencyForm = EfficiencyForm.DEPO
+    form: EfficiencyForm = EfficiencyForm.depo
     alpha1: float = 3.0
     alpha2: float = 3.0
     penalty_strength: float = 1.0

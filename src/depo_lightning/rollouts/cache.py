@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from transformers.cache_utils import Cache, CacheLayerMixin
 
-_GROWTH = 64  # positions of storage beyond the need
+_GROWTH = 128  # positions of storage beyond the need
 _SHRINK = 2  # storage this many times longer than needed is given back
 
 

@@ -25,7 +25,7 @@ from depo_lightning.rollouts.settings import RolloutSettings, check_play
 from depo_lightning.trajectory import Trajectory
 
 _PREFILL_SHARE = 8  # prefill once 1/n of the rows waits: fewer calls against fewer idle rows
-_PREFILL_TOKENS = 2048  # per prefill pass, padding included
+_PREFILL_TOKENS = 1024  # per prefill pass, padding included
 
 
 def play(

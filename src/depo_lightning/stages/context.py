@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 TRAJECTORIES = "trajectories.jsonl"
 EPISODES = "episodes.jsonl"
-CURVES = "metrics.csv"
 STATS = "stats.json"
+CURVES = "metrics.csv"  # the name that Lightning's CSVLogger gives it
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
-
-from depo_lightning.config import Config, LoraConfig, ModelConfig, TrainerConfig
 from transformers.utils import logging as hf_logging
 
 from depo_lightning import models
+from depo_lightning.config import Config, LoraConfig, ModelConfig, TrainerConfig
 from depo_lightning.models import LoraSettings, TinySettings, add_lora, build_tiny, load_policy
 from depo_lightning.stages.context import plain, settings
 
@@ -63,4 +62,4 @@ def trainable(model: PreTrainedModel, lora: LoraConfig | None, seed: int) -> Any
 
 def save_policy(model: Any, tokenizer: PreTrainedTokenizerBase, target: Path, base: Path | None = None) -> None:
     """Save a checkpoint, or an adapter that names its base relative to its own place in the store."""
-    models.save_policy(model, tokenizer, target, base and f"../../{base.parent.name}/{base.name}")
+    models.save_policy(model, tokenizer, target, None if base is None else f"../../{base.parent.name}/{base.name}")

@@ -6,7 +6,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from depo_lightning.config import Config, EfficiencyConfig, Form
+from depo_lightning.choices import EfficiencyForm
+from depo_lightning.config import Config, EfficiencyConfig
 from depo_lightning.progress import bar
 from depo_lightning.stages.context import TRAJECTORIES, Context, plain, settings
 from depo_lightning.store import Stage
@@ -60,9 +61,13 @@ def depo_stage(
 
 
 def _efficiency_identity(config: Config, efficiency: EfficiencyConfig) -> dict[str, Any]:
-    if efficiency.form is Form.kto or config.alpha1 == config.alpha2 == 0:
-        return {"form": str(Form.kto)}
-    strength = {"penalty_strength": efficiency.penalty_strength} if efficiency.form is Form.undesirable_penalty else {}
+    if efficiency.form is EfficiencyForm.kto or config.alpha1 == config.alpha2 == 0:
+        return {"form": str(EfficiencyForm.kto)}
+    strength = (
+        {"penalty_strength": efficiency.penalty_strength}
+        if efficiency.form is EfficiencyForm.undesirable_penalty
+        else {}
+    )
     return {"form": str(efficiency.form), "alpha1": config.alpha1, "alpha2": config.alpha2, **strength}
 
 

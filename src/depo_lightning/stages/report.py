@@ -58,7 +58,7 @@ def report(
     """
     output = Path(config.output)
     episodes = {name: read_jsonl(store.path(stage) / EPISODES) for name, stage in evaluations.items()}
-    results = {
+    results: dict[str, Any] = {
         "schema": SCHEMA,
         "main": main,
         "alpha1": config.alpha1,
@@ -78,7 +78,8 @@ def report(
         write_atomic(output / "table.md", markdown_table(results))
         _copy_policies(store, policies, output / "policies")
         write_atomic(output / RESULTS, json.dumps(results, indent=1) + "\n")
-    tracker.report(results, output / FIGURE)
+    tracker.image("success_tokens", output / FIGURE)
+    tracker.finish(results)
     console.print(results_table(results))
     console.print(f"results, figure, episodes and policies: {output}", markup=False)
     return {name: value["mean"] for name, value in results["policies"][main]["metrics"].items()}

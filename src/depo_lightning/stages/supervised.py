@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,6 +13,9 @@ from depo_lightning.errors import DataError
 from depo_lightning.stages.context import TRAJECTORIES, Context, plain, settings
 from depo_lightning.store import Stage
 from depo_lightning.trajectory import Label, Status, Trajectory, read_jsonl
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
 def bc_stage(config: Config, context: Context, collected: Stage, rephrased: Stage, tokenizer: Stage) -> Stage:
@@ -71,8 +75,8 @@ def _fine_tune(
     context: Context,
     target: Path,
     name: str,
-    model: object,
-    tokenizer: object,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
     demonstrations: list[Trajectory],
     train: BCConfig | FilteredBCConfig,
     base: Path | None = None,

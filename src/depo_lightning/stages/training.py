@@ -7,19 +7,13 @@ import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.loggers import CSVLogger
 
 from depo_lightning.config import TrainerConfig
-from depo_lightning.stages.context import CURVES
-
-if TYPE_CHECKING:
-    from depo_lightning.tracking import Tracker
-
-_NOISE = ("GPU available", "TPU available", "HPU available", "litlogger", "Tip:", "`Trainer.fit` stopped")
+from depo_lightning.tracking import Tracker, lightning_logger
 
 
 def use_threads(trainer: TrainerConfig) -> None:
@@ -32,7 +26,7 @@ def fit(
     data: pl.LightningDataModule,
     target: Path,
     trainer: TrainerConfig,
-    tracker: Tracker,
+    tracker: Tracker | None,
     name: str,
     *,
     epochs: int,
@@ -44,7 +38,6 @@ def fit(
         logging.getLogger(noisy).setLevel(logging.ERROR)
     use_threads(trainer)
     pl.seed_everything(seed, workers=True, verbose=False)
-    curves = CSVLogger(target, name="", version="")
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         warnings.filterwarnings("ignore", message=".*LeafSpec.*")
@@ -57,7 +50,7 @@ def fit(
             devices=trainer.devices,
             precision=trainer.precision,  # type: ignore[arg-type]
             gradient_clip_val=trainer.gradient_clip,
-            logger=[curves, *tracker.lightning_loggers(name)],
+            logger=[CSVLogger(target, name="", version=""), lightning_logger(tracker or Tracker(None), name)],
             callbacks=list(callbacks),
             default_root_dir=target,
             log_every_n_steps=1,
@@ -65,7 +58,4 @@ def fit(
             enable_model_summary=False,
             num_sanity_val_steps=0,
         ).fit(module, datamodule=data)
-    curves.save()
-    for leftover in ("hparams.yaml",):
-        (target / leftover).unlink(missing_ok=True)
-    assert (target / CURVES).exists(), "Lightning's CSVLogger wrote no curves"
+    (target / "hparams.yaml").unlink(missing_ok=True)  # the manifest says what went in

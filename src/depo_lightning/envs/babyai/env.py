@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any, ClassVar
 
+from depo_lightning.choices import Scoring
 from depo_lightning.envs.babyai import levels as catalogue
 from depo_lightning.envs.babyai.prompt import PHRASES, SYSTEM_PROMPT
 from depo_lightning.envs.babyai.scene import COMPLETED, UNCHANGED, UNKNOWN, Plan, Scene, survey
@@ -17,13 +17,6 @@ from depo_lightning.envs.base import Split, StepResult, TextEnv
 from depo_lightning.errors import ConfigError
 
 _NOT_RUNNING = "no episode is running; call reset first"
-
-
-class Scoring(StrEnum):
-    """Who decides about rewards and ends: a person, or the reference to the letter."""
-
-    DEFAULT = "default"
-    AGENTGYM = "agentgym"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +55,7 @@ class BabyAIEnv(TextEnv):
     _ledger: Ledger
     _view: View
 
-    def __init__(self, levels: str | Iterable[str | int] | None = None, scoring: str = Scoring.DEFAULT) -> None:
+    def __init__(self, levels: str | Iterable[str | int] | None = None, scoring: str = Scoring.default) -> None:
         """Choose the levels that `tasks` draws from, and the scoring.
 
         Args:
@@ -113,7 +106,7 @@ class BabyAIEnv(TextEnv):
             return self._answer(refusal, valid=False)
         if not plan:
             return self._answer(UNCHANGED)
-        completed = self._play_as_reference(plan) if self.scoring is Scoring.AGENTGYM else self._play(plan)
+        completed = self._play_as_reference(plan) if self.scoring is Scoring.agentgym else self._play(plan)
         return self._answer(self._scene.description + (COMPLETED if completed else ""))
 
     def actions(self) -> list[str]:

@@ -1,0 +1,36 @@
+"""Choices that both the configuration and the library name. Members are lower-case: it is what a user types."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class EfficiencyForm(StrEnum):
+    """How efficiency enters the KTO loss. α1 = α2 = 0 makes each of them KTO.
+
+    depo: the paper's form; b is added to the log-ratio of D (DEPO, Eq. 9 and 10).
+    kto: no efficiency term at all, whatever α says.
+    undesirable_penalty: DEPO's bonus on D, and a penalty on U beside it (DEPO, Eq. 11).
+    margin: b is subtracted from the log-ratio of D, so that an efficient sample has to move further before it saturates.
+    weight: no offset; a sample of D weighs 1 + b.
+    """
+
+    depo = "depo"
+    kto = "kto"
+    undesirable_penalty = "undesirable_penalty"
+    margin = "margin"
+    weight = "weight"
+
+
+class Unit(StrEnum):
+    """What one sample is: a turn with everything before it as prompt, or all agent tokens of an episode."""
+
+    step = "step"
+    trajectory = "trajectory"
+
+
+class Scoring(StrEnum):
+    """Whose reward BabyAI gives: what a person would call success, or AgentGym's to the letter."""
+
+    default = "default"
+    agentgym = "agentgym"

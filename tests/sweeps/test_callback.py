@@ -1,0 +1,78 @@
+"""The callback inside a real Hydra sweep."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from depo_lightning.sweeps.callback import SweepReport
+
+APP = """
+import json, pathlib, hydra
+from hydra.core.hydra_config import HydraConfig
+
+@hydra.main(version_base="1.3", config_path=".", config_name="config")
+def main(cfg):
+    def estimate(mean):
+        return {"mean": mean, "se": 0.01, "n": 100}
+    def entry(success, tokens):
+        metrics = {"success_rate": estimate(success), "tokens_all": estimate(tokens)}
+        return {"label": "", "metrics": metrics, "counts": {}, "timing": {}, "difference_to_bc": None}
+    if cfg.alpha1 == 2:
+        return  # a job without results
+    policies = {"bc": entry(0.7, 200.0), "depo": entry(0.7 + cfg.alpha1 / 100, 200.0 - cfg.alpha1)}
+    output = pathlib.Path(HydraConfig.get().runtime.output_dir)
+    (output / "results.json").write_text(json.dumps({"main": "depo", "policies": policies}))
+
+main()
+"""
+CONFIG = """
+alpha1: 0
+logger: {kind: csv, project: p, entity: null, offline: false}
+hydra:
+  sweep: {dir: "sweep/${now:%H-%M-%S-%f}", subdir: "${hydra:job.num}"}
+  callbacks:
+    sweep_report: {_target_: depo_lightning.sweeps.callback.SweepReport, logger: "${logger}"}
+"""
+
+
+def test_a_sweep_ends_with_its_report(tmp_path):
+    (tmp_path / "app.py").write_text(APP)
+    (tmp_path / "config.yaml").write_text(CONFIG)
+    command = [sys.executable, "app.py", "-m", "alpha1=0,1,2,3"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    (root,) = (tmp_path / "sweep").iterdir()
+    data = json.loads((root / "pareto.json").read_text())
+    assert data["front"] == [3]
+    assert [p["status"] for p in data["points"]] == ["finished", "finished", "missing", "finished"]
+    assert {"sweep.csv", "sweep.md", "pareto.png", "pareto.html"} <= {p.name for p in root.iterdir()}
+    assert "hypervolume," in (root / "summary" / "summary.csv").read_text()
+    assert "3 of 4 jobs finished" in done.stdout.replace("\n", " ")
+    assert "raised" not in done.stderr
+
+
+class _Config:
+    class hydra:
+        class sweep:
+            dir = "/nonexistent/sweep"
+
+
+def test_a_failing_report_is_told_and_raises_nothing(capsys):
+    SweepReport().on_multirun_end(_Config)
+    assert "/nonexistent/sweep: no such directory" in capsys.readouterr().err
+
+
+def test_importing_the_callback_is_light():
+    code = "import sys, depo_lightning.sweeps.callback; print([m for m in ('torch', 'matplotlib', 'plotly', 'wandb') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("logger", [None, {"kind": "none"}])
+def test_no_logger_no_summary(sweep, logger, capsys):
+    SweepReport(logger=logger)._report(sweep)
+    assert not (sweep / "summary").exists()

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from depo_lightning.sweeps.figures import html_figure, png_figure, write_html
+from depo_lightning.sweeps.report import build_report
+
+OBJECTIVES = {"success_rate": "maximize", "tokens_all": "minimize"}
+
+
+@pytest.fixture
+def report(sweep):
+    return build_report(sweep, None, OBJECTIVES)
+
+
+def traces(figure):
+    return {trace.name: trace for trace in figure.data}
+
+
+def test_marks_and_bars_are_the_points(report):
+    found = traces(html_figure(report))
+    assert set(found) == {"Pareto front", "dominated", "on the front", "BC", "filtered BC", "KTO"}
+    assert list(found["on the front"].x) == [240, 230, 230]
+    assert list(found["on the front"].y) == [0.74, 0.72, 0.72]
+    assert list(found["dominated"].error_x.array) == pytest.approx([1.96 * 6])
+    assert list(found["dominated"].error_y.array) == pytest.approx([1.96 * 0.025])
+    assert found["BC"].x == (219,)
+
+
+def test_hover_shows_the_whole_configuration(report):
+    found = traces(html_figure(report))["on the front"].hovertext[0]
+    assert "job 1" in found
+    assert "alpha1 = 0<br>alpha2 = 3<br>thresholds = relative" in found
+    assert "success_rate: 0.74 ± 0.025 (n = 300)" in found
+
+
+@pytest.mark.parametrize(("direction", "shape"), [("minimize", "hv"), ("maximize", "vh")])
+def test_the_front_is_a_staircase_of_what_was_reached(sweep, direction, shape):
+    line = traces(html_figure(build_report(sweep, None, {"success_rate": "maximize", "tokens_all": direction})))
+    assert line["Pareto front"].line.shape == shape
+    assert list(line["Pareto front"].x) == sorted(line["Pareto front"].x)
+
+
+def test_html_is_one_file_that_needs_no_network(report, tmp_path):
+    html = write_html(report, tmp_path / "pareto.html").read_text()
+    assert "Plotly.newPlot" in html
+    assert len(html) > 1_000_000  # plotly.js is inside
+    assert not re.findall(r"<(?:script|link|img|iframe)[^>]+(?:src|href)\s*=", html.split("plotly.js v")[0])
+    assert not re.findall(r"<script[^>]+src", html)
+    assert write_html(report, tmp_path / "again.html").read_text() == html
+
+
+def test_png_labels_the_front_and_the_baselines(report):
+    texts = {text.get_text() for text in png_figure(report).axes[0].texts}
+    assert texts == {"α1 = 0, α2 = 3", "α1 = 3, α2 = 0\nα1 = 3, α2 = 3", "BC", "filtered BC", "KTO"}
+    assert "2 of 6 jobs have no results" in png_figure(report)._supxlabel.get_text()
+
+
+def test_three_objectives_are_drawn_without_a_line(sweep):
+    objectives = {**OBJECTIVES, "mean_reward": "maximize"}
+    assert "Pareto front" not in traces(html_figure(build_report(sweep, None, objectives)))
