@@ -11,7 +11,7 @@ class EfficiencyForm(StrEnum):
     depo: the paper's form; b is added to the log-ratio of D (DEPO, Eq. 9 and 10).
     kto: no efficiency term at all, whatever α says.
     undesirable_penalty: DEPO's bonus on D, and a penalty on U beside it (DEPO, Eq. 11).
-    margin: b is subtracted from the log-ratio of D, so that an efficient sample has to move further before it saturates.
+    margin: b is subtracted from the log-ratio of D, so that an efficient sample has further to go.
     weight: no offset; a sample of D weighs 1 + b.
     """
 

@@ -205,6 +205,7 @@ class RolloutConfig:
     batch_size: int = 128
     max_context: int = 1024
     seed: int = 0
+    workers: int = 2  # processes that share the episodes, where the model is on the CPU
 
 
 @dataclass

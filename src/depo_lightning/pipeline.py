@@ -10,7 +10,7 @@ from depo_lightning.choices import EfficiencyForm
 from depo_lightning.config import STAGES, Config, EfficiencyConfig, Policy
 from depo_lightning.errors import ConfigError
 from depo_lightning.progress import console
-from depo_lightning.stages.context import CURVES, Context, plain
+from depo_lightning.stages.context import CURVES, Context
 from depo_lightning.store import Stage, Store, machine_faults
 from depo_lightning.validation import validate
 
@@ -84,12 +84,14 @@ def run(config: Config) -> dict[str, float] | None:
         ConfigError: before any work, all faults at once.
         DataError: unusable data. MachineError: disk full, read-only directory and the like; the store stays intact.
     """
+    from depo_lightning.tracking import start_tracker
+
     validate(config)
     _check_output(Path(config.output))
     store = Store(config.store)
     laid_out = plan(config, Context(config))
     _require_inputs(config, store, laid_out)
-    with _start_tracker(config) as tracker:
+    with start_tracker(config) as tracker:
         context = Context(config, tracker)
         laid_out = plan(config, context)
         for phase, name, stage in laid_out.steps:
@@ -98,21 +100,6 @@ def run(config: Config) -> dict[str, float] | None:
         if "report" not in config.stages:
             return None
         return _report(config, store, laid_out, tracker)
-
-
-def _start_tracker(config: Config) -> Tracker:
-    from depo_lightning.tracking import Tracker
-
-    return Tracker.start(
-        str(config.logger.kind),
-        config.output,
-        project=config.logger.project,
-        entity=config.logger.entity,
-        group=Path(config.sweep).name if config.sweep else None,
-        job_type="job" if config.sweep else "run",
-        config=plain(config),
-        offline=config.logger.offline,
-    )
 
 
 def _report(config: Config, store: Store, laid_out: Plan, tracker: Tracker) -> dict[str, float]:

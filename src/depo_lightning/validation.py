@@ -68,7 +68,7 @@ RULES: tuple[Rule, ...] = (
     ("depo.validate_every", _at_least(0), "must be 0 (once an epoch) or more"),
     ("rollout.test_tasks", _at_least(2), "must be at least 2, or there is no standard error"),
     ("rollout.validation_tasks", _at_least(1), _COUNT),
-    *((f"rollout.{name}", _at_least(1), _COUNT) for name in ("max_steps", "max_new_tokens", "batch_size")),
+    *((f"rollout.{name}", _at_least(1), _COUNT) for name in ("max_steps", "max_new_tokens", "batch_size", "workers")),
     ("rollout.max_context", _at_least(16), "must be at least 16 tokens"),
     ("rollout.temperature", _at_least(0), "must be 0 (greedy) or more"),
     ("trainer.devices", _at_least(1), _COUNT),

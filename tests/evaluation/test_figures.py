@@ -30,7 +30,7 @@ def crowded():
 def labels_of(figure):
     axes = figure.axes[0]
     renderer = figure.canvas.get_renderer()
-    return {text.get_text(): text.get_window_extent(renderer) for text in axes.texts}
+    return {text.get_text(): text.get_window_extent(renderer) for text in axes.texts if text.get_text()}
 
 
 def test_every_policy_is_labelled_and_no_label_covers_another(crowded):

@@ -70,6 +70,14 @@ def test_pairing_narrows_the_interval(episodes):
     assert found.resolved
 
 
+def test_ratios_are_paired_too(episodes):
+    """Twice the tokens on every task is +100 % in every resample of tasks, though tasks differ widely."""
+    baseline = episodes(40, 1)
+    policy = [replace(t, steps=tuple(replace(s, tokens=2 * s.tokens) for s in t.steps)) for t in baseline]
+    found = paired_difference(policy, baseline, seed=0)["tokens_percent"]
+    assert (found.low, found.high) == pytest.approx((100, 100))
+
+
 @pytest.mark.slow
 def test_intervals_cover_the_truth(episode):
     """95 % intervals for the difference of two rates hold the truth in about 95 % of repetitions."""

@@ -16,6 +16,7 @@ def entry(success: float | None, tokens: float | None) -> dict[str, Any]:
         return {"mean": mean, "se": None if mean is None else se, "n": 0 if mean is None else 300}
 
     metrics = {"success_rate": estimate(success, 0.025), "tokens_all": estimate(tokens, 6.0)}
+    metrics["steps_all"] = estimate(tokens and tokens / 40, 0.1)
     timing = {"seconds_per_episode": estimate(0.2, 0.01)}
     return {"label": "", "metrics": metrics, "counts": {"crashed": 0}, "timing": timing, "difference_to_bc": None}
 

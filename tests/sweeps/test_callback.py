@@ -67,7 +67,8 @@ def test_a_failing_report_is_told_and_raises_nothing(capsys):
 
 
 def test_importing_the_callback_is_light():
-    code = "import sys, depo_lightning.sweeps.callback; print([m for m in ('torch', 'matplotlib', 'plotly', 'wandb') if m in sys.modules])"
+    heavy = ["torch", "matplotlib", "plotly", "wandb"]
+    code = f"import sys, depo_lightning.sweeps.callback; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

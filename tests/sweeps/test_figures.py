@@ -53,11 +53,12 @@ def test_html_is_one_file_that_needs_no_network(report, tmp_path):
 
 
 def test_png_labels_the_front_and_the_baselines(report):
-    texts = {text.get_text() for text in png_figure(report).axes[0].texts}
+    texts = {text.get_text() for text in png_figure(report).axes[0].texts} - {""}
     assert texts == {"α1 = 0, α2 = 3", "α1 = 3, α2 = 0\nα1 = 3, α2 = 3", "BC", "filtered BC", "KTO"}
     assert "2 of 6 jobs have no results" in png_figure(report)._supxlabel.get_text()
 
 
 def test_three_objectives_are_drawn_without_a_line(sweep):
-    objectives = {**OBJECTIVES, "mean_reward": "maximize"}
-    assert "Pareto front" not in traces(html_figure(build_report(sweep, None, objectives)))
+    report = build_report(sweep, None, {**OBJECTIVES, "steps_all": "maximize"})
+    assert report.front == [0, 1, 2, 3]
+    assert "Pareto front" not in traces(html_figure(report))

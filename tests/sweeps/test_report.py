@@ -81,6 +81,11 @@ def test_overrides_of_all_kinds_are_read(tmp_path, job):
     }
 
 
+def test_hydra_knows_the_job_number_whatever_the_directory_is_called(sweep):
+    (sweep / "2").rename(sweep / "alpha1=3,alpha2=0")
+    assert [p.job for p in collect_points(sweep)] == [0, 1, 2, 3, 4, 10]
+
+
 def test_front_reference_and_hypervolume(sweep):
     report = build_report(sweep, None, OBJECTIVES)
     assert report.front == [1, 2, 3]  # 2 and 3 measured the same

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 ONE_ACTION_ONLY = "Error: Only one 'Action' is allowed per response. Please adjust your response."
+PHRASES = (r"\n\nAction:\n", r"Thought:\n")  # what a tokenizer trained from scratch keeps whole
 _ACTION = re.compile(r"Action:\s*(.*?)(?=\n|$)", re.DOTALL)  # the reference client's expression, to the letter
 _THOUGHT = re.compile(r"\s*(?:Thought:)?\s*(.*?)\s*", re.DOTALL)
 

@@ -16,6 +16,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.patheffects import Normal, Stroke
 from matplotlib.transforms import Bbox
 
 from depo_lightning.files import write_atomic
@@ -117,25 +118,35 @@ def label_points(
     figure.canvas.draw()  # settles the layout, so that data coordinates have their final pixels
     renderer = figure.canvas.get_renderer()
     pixel = figure.dpi / 72
-    taken = [_pixel_box(axes, box, 2 * pixel) for box in obstacles]
+    taken = [_pixel_box(axes, box, pixel) for box in obstacles]
     taken += [_pixel_box(axes, (x, x, y, y), 4 * pixel) for x, y, _, _ in labels]
+    halo = [Stroke(linewidth=2.2, foreground="white"), Normal()]  # readable where it does cross a bar
     for x, y, text, colour in labels:
         artist = axes.annotate(
             text, (x, y), xytext=(0, 0), textcoords="offset points", fontsize=size, color=colour, annotation_clip=False
         )
-        best: tuple[float, tuple[float, float, str, str], Bbox] | None = None
-        for rank, (dx, dy, ha, va) in enumerate(_OFFSETS):
-            artist.set(position=(dx, dy), ha=ha, va=va)
+        artist.set(path_effects=halo, zorder=6)
+        choices = []
+        for rank, place in enumerate(_OFFSETS):
+            _move(artist, place)
             box = artist.get_window_extent(renderer)
-            cost = sum(_overlap(box, other) for other in taken) + 4 * _outside(box, axes.bbox) + 0.01 * rank
-            if best is None or cost < best[0]:
-                best = (cost, (dx, dy, ha, va), box)
-        assert best is not None
-        dx, dy, ha, va = best[1]
-        artist.set(position=(dx, dy), ha=ha, va=va)
-        taken.append(best[2])
+            cost = sum(_overlap(box, other) for other in taken) + 4 * _outside(box, axes.bbox) + rank
+            choices.append((cost, rank, box))
+        _, rank, box = min(choices, key=lambda choice: choice[:2])
+        _move(artist, _OFFSETS[rank])
+        taken.append(box)
+        if abs(_OFFSETS[rank][0]) > _NEAR or abs(_OFFSETS[rank][1]) > _NEAR:
+            line = {"arrowstyle": "-", "color": colour, "linewidth": 0.6, "shrinkA": 0, "shrinkB": 3}
+            start = _OFFSETS[rank][:2]
+            axes.annotate("", (x, y), start, textcoords="offset points", arrowprops=line, annotation_clip=False)
 
 
+def _move(artist: Any, place: tuple[float, float, str, str]) -> None:
+    dx, dy, ha, va = place
+    artist.set(position=(dx, dy), ha=ha, va=va)
+
+
+_NEAR = 10.0  # points; a label farther away is tied to its mark by a line
 # Candidate positions by preference: offset in points, alignment. Diagonals first: they clear a cross of error bars.
 _OFFSETS = [
     (dx * reach, dy * reach, {1: "left", 0: "center", -1: "right"}[dx], {1: "bottom", 0: "center", -1: "top"}[dy])

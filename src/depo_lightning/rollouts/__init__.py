@@ -1,6 +1,7 @@
 """Rollouts: playing a policy in an environment, many episodes at a time."""
 
 from depo_lightning.rollouts.engine import play
+from depo_lightning.rollouts.parallel import play_parallel
 from depo_lightning.rollouts.settings import RolloutSettings
 
-__all__ = ["RolloutSettings", "play"]
+__all__ = ["RolloutSettings", "play", "play_parallel"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from functools import partial
@@ -37,6 +38,11 @@ class Context:
 def plain(value: Any, *leave_out: str) -> dict[str, Any]:
     """A config node as JSON-ready values for a stage's key, without the fields that cannot change the result."""
     return {name: _plain(item) for name, item in asdict(value).items() if name not in leave_out}
+
+
+def write_stats(target: Path, tokens: int) -> None:
+    """Note how many tokens a stage generated or trained on, for the report's account."""
+    (target / STATS).write_text(json.dumps({"tokens": int(tokens)}) + "\n")
 
 
 def settings(kind: type[T], node: Any, **values: Any) -> T:

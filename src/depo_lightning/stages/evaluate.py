@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,9 @@ from typing import Any
 from depo_lightning.config import Config
 from depo_lightning.envs import Split
 from depo_lightning.progress import bar
-from depo_lightning.stages.context import EPISODES, Context, settings
+from depo_lightning.stages.context import EPISODES, Context, settings, write_stats
 from depo_lightning.store import Stage
-from depo_lightning.trajectory import Trajectory, write_jsonl
+from depo_lightning.trajectory import write_jsonl
 
 
 def evaluate_stage(config: Config, context: Context, policy: Stage, bc: Stage) -> Stage:
@@ -27,7 +26,7 @@ def evaluate_stage(config: Config, context: Context, policy: Stage, bc: Stage) -
 
 def _evaluate(context: Context, target: Path, inputs: dict[str, Path]) -> None:
     from depo_lightning.agents.chat import ChatRenderer
-    from depo_lightning.rollouts.engine import RolloutSettings, play
+    from depo_lightning.rollouts import RolloutSettings, play_parallel
     from depo_lightning.stages import policies
     from depo_lightning.stages.training import use_threads
 
@@ -38,29 +37,32 @@ def _evaluate(context: Context, target: Path, inputs: dict[str, Path]) -> None:
     count = config.rollout.test_tasks if split is Split.TEST else config.rollout.validation_tasks
     tasks = context.make_env().tasks(split, count)
     with bar(f"{split} episodes", len(tasks)) as advance:
-        episodes = play(
+        episodes = play_parallel(
             model,
             ChatRenderer(tokenizer),
             context.make_env,
             tasks,
             settings(RolloutSettings, config.rollout),
+            config.rollout.workers,
             progress=lambda episode: advance(),
         )
-    write_jsonl(target / EPISODES, [replace(episode, id=f"{episode.id}") for episode in episodes])
+    write_jsonl(target / EPISODES, episodes)
+    write_stats(target, sum(episode.agent_tokens for episode in episodes))
 
 
 def validation_rollouts(context: Context, tokenizer: Any) -> Callable[[Any], Mapping[str, float]]:
     """A function that plays the validation tasks with a model in training and returns what to log."""
     from depo_lightning.agents.chat import ChatRenderer
     from depo_lightning.evaluation.metrics import summarise
-    from depo_lightning.rollouts.engine import RolloutSettings, play
+    from depo_lightning.rollouts import RolloutSettings, play_parallel
 
     config = context.config
     tasks = context.make_env().tasks(Split.VALIDATION, config.rollout.validation_tasks)
     rollout = settings(RolloutSettings, config.rollout)
 
     def evaluate(model: Any) -> Mapping[str, float]:
-        episodes: list[Trajectory] = play(model, ChatRenderer(tokenizer), context.make_env, tasks, rollout)
+        renderer, workers = ChatRenderer(tokenizer), config.rollout.workers
+        episodes = play_parallel(model, renderer, context.make_env, tasks, rollout, workers)
         metrics = summarise(episodes).metrics
         return {name: metrics[name].mean for name in ("invalid_action_rate", "success_rate", "tokens_all", "steps_all")}
 

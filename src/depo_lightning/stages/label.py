@@ -6,9 +6,10 @@ import json
 from functools import partial
 from pathlib import Path
 
+from depo_lightning.agents import react
 from depo_lightning.config import AbsoluteThresholds, Config
 from depo_lightning.progress import console
-from depo_lightning.stages.context import TRAJECTORIES, Context, plain
+from depo_lightning.stages.context import TRAJECTORIES, Context, plain, write_stats
 from depo_lightning.store import Stage
 from depo_lightning.trajectory import Trajectory, read_jsonl, write_jsonl
 
@@ -18,7 +19,7 @@ _CAPS = ("max_desirable", "max_undesirable", "balanced", "seed")
 
 def tokenizer_stage(config: Config, context: Context, collected: Stage) -> Stage:
     """The policy's tokenizer; for a model from scratch it is fitted on the collected text, which is training text."""
-    identity = {"vocab_size": config.model.vocab_size, "phrases": list(context.make_env().phrases)}
+    identity = {"vocab_size": config.model.vocab_size, "phrases": _phrases(context)}
     return Stage("tokenizer", 1, identity, partial(_tokenizer, context), {"trajectories": collected}, title="fitting")
 
 
@@ -27,7 +28,11 @@ def _tokenizer(context: Context, target: Path, inputs: dict[str, Path]) -> None:
 
     trajectories = read_jsonl(inputs["trajectories"] / TRAJECTORIES)
     texts = (message["content"] for trajectory in trajectories for message in trajectory.messages())
-    fit_tokenizer(texts, context.make_env().phrases, context.config.model.vocab_size).save_pretrained(target)
+    fit_tokenizer(texts, _phrases(context), context.config.model.vocab_size).save_pretrained(target)
+
+
+def _phrases(context: Context) -> list[str]:
+    return [*react.PHRASES, *context.make_env().phrases]
 
 
 def label_stage(config: Config, context: Context, collected: Stage, tokenizer: Stage) -> Stage:
@@ -50,6 +55,7 @@ def _label(context: Context, target: Path, inputs: dict[str, Path]) -> None:
     _say(report.lines())
     (target / REPORT).write_text(json.dumps(report.to_dict(), indent=1) + "\n")
     write_jsonl(target / TRAJECTORIES, labelled)
+    write_stats(target, sum(trajectory.agent_tokens for trajectory in trajectories))
 
 
 def rephrase_stage(config: Config, context: Context, labelled: Stage, tokenizer: Stage) -> Stage:

@@ -39,7 +39,7 @@ def trainer_identity(trainer: TrainerConfig) -> dict[str, Any]:
 def rollout_identity(config: Config, split: str) -> dict[str, Any]:
     """What episodes depend on besides the policy."""
     tasks = config.rollout.test_tasks if split == "test" else config.rollout.validation_tasks
-    own = plain(config.rollout, "test_tasks", "validation_tasks", "split")
+    own = plain(config.rollout, "test_tasks", "validation_tasks", "split", "workers")
     return {"env": plain(config.env), "split": split, "tasks": tasks, **own}
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from depo_lightning.choices import EfficiencyForm
 from depo_lightning.config import Config, EfficiencyConfig
 from depo_lightning.progress import bar
-from depo_lightning.stages.context import TRAJECTORIES, Context, plain, settings
+from depo_lightning.stages.context import TRAJECTORIES, Context, plain, settings, write_stats
 from depo_lightning.store import Stage
 from depo_lightning.trajectory import read_jsonl
 
@@ -37,6 +37,11 @@ def _reference(context: Context, target: Path, inputs: dict[str, Path]) -> None:
     data = _data(context.config, tokenizer, inputs["trajectories"])
     with bar("log-probabilities", int(data.steps.counts.sum()) + len(data.pairs)) as advance:
         compute_reference(model, data, _BATCH_TOKENS, advance).save(target / REFERENCE)
+    write_stats(target, _tokens(data))
+
+
+def _tokens(data: PreferenceData) -> int:
+    return int(data.steps.lengths.sum() + data.pairs.lengths.sum())
 
 
 def depo_stage(
@@ -101,6 +106,7 @@ def _depo(context: Context, efficiency: EfficiencyConfig, target: Path, inputs: 
         callbacks=[callback],
     )
     policies.save_policy(policy, tokenizer, target, inputs["bc"])
+    write_stats(target, config.depo.epochs * _tokens(samples))
 
 
 def _data(config: Config, tokenizer: Any, trajectories: Path) -> PreferenceData:

@@ -78,8 +78,7 @@ def report(
         write_atomic(output / "table.md", markdown_table(results))
         _copy_policies(store, policies, output / "policies")
         write_atomic(output / RESULTS, json.dumps(results, indent=1) + "\n")
-    tracker.image("success_tokens", output / FIGURE)
-    tracker.finish(results)
+    tracker.report(results, output / FIGURE)
     console.print(results_table(results))
     console.print(f"results, figure, episodes and policies: {output}", markup=False)
     return {name: value["mean"] for name, value in results["policies"][main]["metrics"].items()}

@@ -10,7 +10,7 @@ import numpy as np
 
 from depo_lightning.config import BCConfig, BCData, Config, FilteredBCConfig
 from depo_lightning.errors import DataError
-from depo_lightning.stages.context import TRAJECTORIES, Context, plain, settings
+from depo_lightning.stages.context import TRAJECTORIES, Context, plain, settings, write_stats
 from depo_lightning.store import Stage
 from depo_lightning.trajectory import Label, Status, Trajectory, read_jsonl
 
@@ -92,10 +92,12 @@ def _fine_tune(
     seed = context.config.seed
     policy = policies.trainable(model, train.lora, seed)
     renderer = ChatRenderer(tokenizer)
-    data = SftDataModule([renderer.encode(t.messages()) for t in demonstrations], train.batch_tokens, seed)
+    encoded = [renderer.encode(trajectory.messages()) for trajectory in demonstrations]
+    data = SftDataModule(encoded, train.batch_tokens, seed)
     module = BCModule(policy, settings(OptimizerSettings, train))
     fit(module, data, target, context.config.trainer, context.tracker, name, epochs=train.epochs, seed=seed)
     policies.save_policy(policy, tokenizer, target, base)
+    write_stats(target, train.epochs * sum(len(row.input_ids) for row in encoded))
 
 
 def _succeeded(trajectory: Trajectory) -> bool:

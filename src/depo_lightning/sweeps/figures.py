@@ -9,6 +9,8 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from matplotlib.ticker import PercentFormatter
+
 from depo_lightning.evaluation import plotting
 from depo_lightning.evaluation.metrics import Estimate
 from depo_lightning.evaluation.plotting import INK, MUTED, Z95
@@ -18,6 +20,7 @@ from depo_lightning.pareto import Direction
 from depo_lightning.sweeps.report import Report
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from plotly.graph_objects import Figure as PlotlyFigure
 
@@ -30,6 +33,7 @@ _AXES = {
     "tokens_per_success": "tokens per success",
     "invalid_action_rate": "invalid-action rate",
 }
+_RATES = ("success_rate", "invalid_action_rate")
 _MAX_LABELS = 8  # of front points; above that a figure is unreadable, and the HTML tells
 
 
@@ -48,33 +52,28 @@ def png_figure(report: Report) -> Figure:
     """The first objective against the second, with ±1.96 standard errors, the front as a step line."""
     y_name, x_name = list(report.objectives)[:2]
     figure, axes = plotting.new_figure(_axis(x_name), _axis(y_name))
-    crosses, drawn = _crosses(report, x_name, y_name), []
-    for index, (x, y, dx, dy) in crosses.items():
-        colour, on_top = (FRONT, 3) if index in report.front else (REST, 2)
-        axes.errorbar(
-            x, y, xerr=dx, yerr=dy, fmt="o", color=colour, markersize=5.5, elinewidth=0.9, alpha=0.9, zorder=on_top
-        )
-        drawn += [(x - dx, x + dx, y, y), (x, x, y - dy, y + dy)]
+    crosses = _crosses(report, x_name, y_name)
+    drawn: list[tuple[float, float, float, float]] = []  # what labels keep clear of
+    for index, cross in crosses.items():
+        on_front = index in report.front
+        colour, fade = (FRONT, 0.7) if on_front else (REST, 0.3)
+        drawn += _mark(axes, cross, colour, fade, bars_matter=on_front, marker="o", markersize=5, zorder=2 + on_front)
     if stairs := _stairs(report, crosses):
         style = {"pre": "steps-pre", "post": "steps-post"}[_step(report)]
-        axes.plot(*zip(*stairs, strict=True), drawstyle=style, color=FRONT, linewidth=1.3, zorder=1)
+        axes.plot(*zip(*stairs, strict=True), drawstyle=style, color=FRONT, linewidth=1.3, zorder=2.5)
     labels = _front_labels(report, crosses)
     looks = plotting.looks([b.policy for b in report.baselines])
     for b in report.baselines:
-        cross = _cross(b.metrics, x_name, y_name)
-        if cross is None:
-            continue
-        x, y, dx, dy = cross
-        colour, marker, _ = looks[b.policy]
-        axes.errorbar(
-            x, y, xerr=dx, yerr=dy, marker=marker, color=colour, markersize=6.5, elinewidth=0.9, mfc="white", zorder=4
-        )
-        drawn += [(x - dx, x + dx, y, y), (x, x, y - dy, y + dy)]
-        labels.append((x, y, policy_label(b.policy), colour))
+        if (baseline := _cross(b.metrics, x_name, y_name)) is not None:
+            colour, marker, _ = looks[b.policy]
+            drawn += _mark(axes, baseline, colour, 0.7, True, marker=marker, markersize=6.5, mfc="white", zorder=4)
+            labels.append((*baseline[:2], policy_label(b.policy), colour))
     axes.margins(0.12)
     if not crosses:
         axes.text(0.5, 0.5, "no job of this sweep has results", transform=axes.transAxes, ha="center", color=MUTED)
-    plotting.note(figure, _note(report, len(crosses)))
+    if y_name in _RATES:
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    plotting.note(figure, f"blue: Pareto front; grey: dominated; hollow: baselines\n{_note(report, len(crosses))}")
     plotting.label_points(axes, labels, drawn, size=7.5)
     return figure
 
@@ -111,10 +110,20 @@ def html_figure(report: Report) -> PlotlyFigure:
         font={"color": INK, "size": 14},
         xaxis_title=_axis(x_name),
         yaxis_title=_axis(y_name),
-        title={"text": escape(f"Pareto front: {_note(report, len(crosses))}"), "font": {"size": 14}},
+        yaxis_tickformat=".0%" if y_name in _RATES else None,
+        title={"text": escape(f"{_note(report, len(crosses))}"), "font": {"size": 14}},
         hoverlabel={"align": "left"},
     )
     return figure
+
+
+def _mark(axes: Axes, cross: Cross, colour: str, fade: float, bars_matter: bool, **style: Any) -> list[Cross]:
+    """Draw a point with its bars; returns the boxes that labels should not cover."""
+    x, y, dx, dy = cross
+    z = style["zorder"]
+    axes.errorbar(x, y, xerr=dx, yerr=dy, fmt="none", ecolor=colour, elinewidth=0.9, alpha=fade, zorder=z - 0.9)
+    axes.plot(x, y, color=colour, linestyle="none", **style)
+    return [(x - dx, x + dx, y, y), (x, x, y - dy, y + dy)] if bars_matter else [(x, x, y, y)]
 
 
 Cross = tuple[float, float, float, float]  # x, y and the half-widths of their intervals

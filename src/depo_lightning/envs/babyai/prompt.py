@@ -37,7 +37,6 @@ _LITERALS = (
     " steps in front of you and",
     " steps away.",
     '\nAvailable actions: ["',
-    '", "',
     '"]',
     "turn left",
     "turn right",
@@ -67,7 +66,9 @@ _LITERALS = (
     ", as you are not carrying a key.",
     ", as the color of the key you are carrying does not match the color of door.",
 )
+_VERB = "(turn left|turn right|move forward|go to|go through|toggle and go through|toggle|pickup|drop|check available actions)"
 _PATTERNS = (
+    f'", "{_VERB}',
     f" {_COLOUR} (open |closed |locked )?(ball|box|key|door)",
     " {1,2}There is a",
     r" {0,2}The room has walls around you\.",

@@ -1,0 +1,99 @@
+"""Rollouts on several CPU cores: a tiny model leaves a second core idle, so episodes are shared out over processes."""
+
+from __future__ import annotations
+
+import multiprocessing
+import queue
+import traceback
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from depo_lightning.agents.chat import ChatRenderer
+from depo_lightning.envs.base import TextEnv
+from depo_lightning.errors import MachineError
+from depo_lightning.rollouts.engine import play
+from depo_lightning.rollouts.settings import RolloutSettings
+from depo_lightning.trajectory import Trajectory
+
+_LOOK = 1.0  # seconds between two looks at whether a silent process still lives
+
+
+def play_parallel(
+    model: nn.Module,
+    renderer: ChatRenderer,
+    make_env: Callable[[], TextEnv],
+    tasks: Sequence[int],
+    settings: RolloutSettings,
+    workers: int,
+    progress: Callable[[Trajectory], None] | None = None,
+) -> list[Trajectory]:
+    """`play` over `workers` forked processes of one thread each; a model that is not on the CPU is played in this one.
+
+    Every worker has its own share of the tasks, so the result depends on `workers` by rounding only: noise belongs to
+    the episode.
+
+    Raises:
+        MachineError: a process died or raised.
+    """
+    on_cpu = next(model.parameters()).device.type == "cpu"
+    if workers == 1 or not on_cpu or len(tasks) < 2 * workers:
+        return play(model, renderer, make_env, tasks, settings, progress)
+    context = multiprocessing.get_context("fork")  # shares the weights; safe as for DataLoader: one thread, no CUDA
+    played: Any = context.Queue()
+    shares = [tasks[index::workers] for index in range(workers)]
+    arguments = (model, renderer, make_env, settings, played)
+    processes = [context.Process(target=_work, args=(share, *arguments), daemon=True) for share in shares]
+    for process in processes:
+        process.start()
+    try:
+        episodes = _gather(played, processes, len(tasks), progress)
+    except BaseException:
+        for process in processes:
+            process.kill()
+        raise
+    finally:
+        for process in processes:
+            process.join()
+    return [episodes[task] for task in tasks]
+
+
+def _work(
+    tasks: Sequence[int],
+    model: nn.Module,
+    renderer: ChatRenderer,
+    make_env: Callable[[], TextEnv],
+    settings: RolloutSettings,
+    played: Any,
+) -> None:
+    torch.set_num_threads(1)
+    try:
+        play(model, renderer, make_env, tasks, settings, played.put)
+    except BaseException:
+        played.put(traceback.format_exc())
+    played.close()
+    played.join_thread()
+
+
+def _gather(
+    played: Any, processes: Sequence[Any], count: int, progress: Callable[[Trajectory], None] | None
+) -> dict[int, Trajectory]:
+    episodes: dict[int, Trajectory] = {}
+    while len(episodes) < count:
+        try:
+            item = played.get(timeout=_LOOK)
+        except queue.Empty:
+            if any(process.exitcode for process in processes):
+                raise MachineError(
+                    "a rollout process died (killed, or out of memory?); set rollout.workers=1 or a smaller "
+                    "rollout.batch_size"
+                ) from None
+            continue
+        if isinstance(item, str):
+            raise MachineError(f"a rollout process failed:\n{item}")
+        episodes[item.task] = item
+        if progress is not None:
+            progress(item)
+    return episodes
