@@ -66,7 +66,7 @@ _LITERALS = (
     ", as you are not carrying a key.",
     ", as the color of the key you are carrying does not match the color of door.",
 )
-_VERB = "(turn left|turn right|move forward|go to|go through|toggle and go through|toggle|pickup|drop|check available actions)"
+_VERB = "(turn left|turn right|move forward|go to|(toggle and )?go through|toggle|pickup|drop|check available actions)"
 _PATTERNS = (
     f'", "{_VERB}',
     f" {_COLOUR} (open |closed |locked )?(ball|box|key|door)",

@@ -1,0 +1,101 @@
+"""The whole pipeline from nothing to the table, again from the store, and what it leaves behind."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import AutoPeftModelForCausalLM
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from depo_lightning.store import Store
+from depo_lightning.trajectory import read_jsonl
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+POLICIES = ["bc", "filtered_bc", "kto", "depo"]
+
+
+def results_without_times(path: Path) -> Any:
+    results = json.loads((path / "results.json").read_text())
+    del results["timing"]
+    for entry in results["policies"].values():
+        del entry["timing"]
+    return results
+
+
+def computed(store: Path) -> list[str]:
+    return [entry["stage"] for entry in Store(store).account() if entry["event"] == "computed"]
+
+
+def test_from_nothing_to_the_table_and_again(run: Run, tmp_path: Path) -> None:
+    first = run()
+    out, store = tmp_path / "out", tmp_path / "store"
+    for word in ("BC", "filtered BC", "KTO", "DEPO", "success rate", "difference to BC"):
+        assert word in first.stdout
+    results = json.loads((out / "results.json").read_text())
+    assert list(results["policies"]) == POLICIES
+    assert all(entry["counts"]["episodes"] == 6 for entry in results["policies"].values())
+    assert len(read_jsonl(out / "episodes.jsonl")) == 6 * len(POLICIES)
+    assert (out / "success_tokens.png").stat().st_size > 5_000
+    stages = computed(store)
+    assert [stages.count(name) for name in ("collect", "bc", "reference", "depo", "evaluate")] == [1, 1, 1, 2, 4]
+
+    before = results_without_times(out)
+    run()
+    assert computed(store) == stages
+    assert results_without_times(out) == before
+
+    check_policies_load_elsewhere(out / "policies")
+
+    run(f"store={tmp_path / 'other_store'}")
+    assert results_without_times(out) == before
+
+
+def check_policies_load_elsewhere(policies: Path) -> None:
+    """Plain transformers and peft load them, and preference training has moved the weights."""
+    tokenizer = AutoTokenizer.from_pretrained(policies / "bc")
+    chat = [{"role": "user", "content": "Your goal: go to the red ball"}]
+    ids = tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_tensors="pt", return_dict=True)
+    with torch.no_grad():
+        bc = AutoModelForCausalLM.from_pretrained(policies / "bc")(**ids).logits
+        for name in ("filtered_bc", "kto", "depo"):
+            policy = AutoPeftModelForCausalLM.from_pretrained(policies / name)(**ids).logits
+            assert policy.shape == bc.shape
+            assert not torch.equal(policy, bc)
+
+
+def test_a_prefix_of_the_stages_and_the_rest_later(run: Run, tmp_path: Path) -> None:
+    run("stages=[collect,label,rephrase,bc]", "seed=0")
+    assert not (tmp_path / "out" / "results.json").exists()
+    done = computed(tmp_path / "store")
+    assert "bc" in done
+    assert "depo" not in done
+    told = run("stages=[evaluate]", expect=2)
+    assert "'evaluate' needs 'depo', which is not stored" in told.stderr
+    for form in ("undesirable_penalty", "margin", "weight"):
+        run(f"efficiency={form}", "policies=[bc,depo]", "rollout.validation_tasks=1", "rollout.max_steps=1")
+        assert list(json.loads((tmp_path / "out" / "results.json").read_text())["policies"]) == ["bc", form]
+    assert computed(tmp_path / "store").count("bc") == 1
+
+
+def test_a_grid_shares_its_stages_and_ends_with_the_front(run: Run, tmp_path: Path) -> None:
+    done = run("-m", "alpha1=0,3", "alpha2=0,3", "policies=[bc,kto,depo]", "rollout.max_steps=1", "logger=wandb")
+    sweep = tmp_path / "sweep"
+    stages = computed(tmp_path / "store")
+    # α = (0, 0) is KTO, and is trained once with it
+    assert [stages.count(name) for name in ("collect", "bc", "reference", "depo", "evaluate")] == [1, 1, 1, 4, 5]
+    lines = (sweep / "sweep.csv").read_text().splitlines()
+    assert len(lines) == 5
+    assert lines[0].startswith("job,status,alpha1,alpha2,")
+    pareto = json.loads((sweep / "pareto.json").read_text())
+    assert len(pareto["points"]) == 4
+    assert pareto["front"]
+    assert (sweep / "pareto.png").exists()
+    html = (sweep / "pareto.html").read_text()
+    assert "Plotly" in html
+    assert "<script src=" not in html
+    assert len(list(sweep.rglob("*.wandb"))) == 5, done.stdout + done.stderr  # one per job, and the summary
