@@ -23,6 +23,7 @@ SMALL = (
     "filtered_bc.epochs=1",
     "filtered_bc.max_trajectories=16",
     "depo.epochs=1",
+    "depo.batch_size=4",
     "thresholds.max_desirable=8",
     "thresholds.max_undesirable=8",
     "rollout.test_tasks=6",
@@ -41,7 +42,9 @@ def command(tmp_path: Path, *arguments: str) -> list[str]:
         f"hydra.run.dir={tmp_path / 'out'}",
         f"hydra.sweep.dir={tmp_path / 'sweep'}",
     )
-    return [sys.executable, str(ROOT / "run.py"), *SMALL, "thresholds=relative", "logger=none", *places, *arguments]
+    flags = [argument for argument in arguments if argument.startswith("-")]  # Hydra wants them before overrides
+    rest = [argument for argument in arguments if not argument.startswith("-")]
+    return [sys.executable, str(ROOT / "run.py"), *flags, *SMALL, "thresholds=relative", "logger=none", *places, *rest]
 
 
 def environment() -> dict[str, str]:
@@ -60,5 +63,17 @@ def run(tmp_path: Path) -> Run:
         )
         assert done.returncode == expect, done.stdout + done.stderr
         return done
+
+    return call
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Callable[..., subprocess.Popen[bytes]]:
+    """Start the command in a process group of its own, to be killed with all its children."""
+
+    def call(*arguments: str) -> subprocess.Popen[bytes]:
+        quiet = subprocess.DEVNULL
+        line = command(tmp_path, *arguments)
+        return subprocess.Popen(line, cwd=ROOT, env=environment(), stdout=quiet, stderr=quiet, start_new_session=True)
 
     return call
