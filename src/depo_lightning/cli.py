@@ -12,7 +12,7 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from depo_lightning.errors import ConfigError, DepoError
-from depo_lightning.store import machine_faults
+from depo_lightning.files import machine_faults
 
 T = TypeVar("T")
 _failed_jobs: list[int] = []

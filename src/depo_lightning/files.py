@@ -1,18 +1,45 @@
-"""Writing single files so that a reader never meets half of one."""
+"""Writing files so that a reader never meets half of one, and naming the machine's faults."""
 
 from __future__ import annotations
 
+import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
-from depo_lightning.store import machine_faults
+from depo_lightning.errors import MachineError
+
+_MACHINE_FAULTS = {
+    errno.ENOSPC: "the disk is full; free some space",
+    errno.EDQUOT: "the disk quota is used up; free some space",
+    errno.EROFS: "the file system is read-only; choose another directory",
+    errno.EACCES: "permission denied; choose a directory you may write to",
+    errno.EPERM: "not permitted; choose a directory you may write to",
+    errno.ENOTDIR: "a part of the path is a file; choose another directory",
+    errno.EEXIST: "a file of that name is in the way; choose another directory",
+}
 
 
-def write_atomic(path: str | os.PathLike[str], content: str | bytes) -> Path:
-    """Write a file through a neighbour that is synced and then renamed; returns its path.
+@contextmanager
+def machine_faults(what: str, where: Path) -> Iterator[None]:
+    """Turn the machine's write errors (disk full, read-only …) into a `MachineError` that names the remedy."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _MACHINE_FAULTS:
+            raise
+        path = error.filename or where
+        raise MachineError(f"{what}: {path}: {_MACHINE_FAULTS[error.errno]}; nothing stored before is lost") from error
+
+
+@contextmanager
+def atomic(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """Open a file for writing that takes its place only when it is complete and synced.
 
     Raises:
-        MachineError: the disk is full, the directory read-only or not writable.
+        MachineError: the disk is full, the directory read-only or not writable; an older file is untouched.
     """
     target = Path(path)
     partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
@@ -20,10 +47,16 @@ def write_atomic(path: str | os.PathLike[str], content: str | bytes) -> Path:
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
             with partial.open("wb") as file:
-                file.write(content.encode("utf-8") if isinstance(content, str) else content)
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             partial.replace(target)
         finally:
             partial.unlink(missing_ok=True)
-    return target
+
+
+def write_atomic(path: str | os.PathLike[str], content: str | bytes) -> Path:
+    """Write a whole file, as `atomic` does; returns its path."""
+    with atomic(path) as file:
+        file.write(content.encode("utf-8") if isinstance(content, str) else content)
+    return Path(path)

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 from depo_lightning.choices import EfficiencyForm
 from depo_lightning.config import STAGES, Config, EfficiencyConfig, Policy
 from depo_lightning.errors import ConfigError
+from depo_lightning.files import machine_faults
 from depo_lightning.progress import console
 from depo_lightning.stages.context import CURVES, Context
-from depo_lightning.store import Stage, Store, machine_faults
+from depo_lightning.store import Stage, Store
 from depo_lightning.validation import validate
 
 if TYPE_CHECKING:

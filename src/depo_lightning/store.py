@@ -8,14 +8,12 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,30 +21,9 @@ from typing import Any
 
 from filelock import FileLock
 
-from depo_lightning.errors import MachineError
+from depo_lightning.files import machine_faults
 
 MANIFEST = "manifest.json"
-_MACHINE_FAULTS = {
-    errno.ENOSPC: "the disk is full; free some space",
-    errno.EDQUOT: "the disk quota is used up; free some space",
-    errno.EROFS: "the file system is read-only; choose another directory",
-    errno.EACCES: "permission denied; choose a directory you may write to",
-    errno.EPERM: "not permitted; choose a directory you may write to",
-    errno.ENOTDIR: "a part of the path is a file; choose another directory",
-    errno.EEXIST: "a file of that name is in the way; choose another directory",
-}
-
-
-@contextmanager
-def machine_faults(what: str, where: Path) -> Iterator[None]:
-    """Turn the machine's write errors (disk full, read-only …) into a `MachineError` that names the remedy."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in _MACHINE_FAULTS:
-            raise
-        path = error.filename or where
-        raise MachineError(f"{what}: {path}: {_MACHINE_FAULTS[error.errno]}; nothing stored before is lost") from error
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from depo_lightning.curves import read_curves
 from depo_lightning.errors import ConfigError
-from depo_lightning.store import machine_faults
+from depo_lightning.files import machine_faults
 from depo_lightning.tracking_backends import Backend, CsvBackend, TensorBoardBackend, WandbBackend
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from depo_lightning.errors import DataError
+from depo_lightning.files import atomic
 
 SCHEMA = 1
 MAX_FAULTS = 20
@@ -128,21 +129,16 @@ def from_row(row: Any) -> Trajectory:
 
 
 def write_jsonl(path: str | os.PathLike[str], trajectories: Iterable[Trajectory]) -> int:
-    """Write one line per trajectory, atomically; returns the number of lines."""
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    """Write one line per trajectory, atomically; returns the number of lines.
+
+    Raises:
+        MachineError: the file cannot be written; nothing of it is left and an older one is untouched.
+    """
     count = 0
-    try:
-        with partial.open("w", encoding="utf-8") as file:
-            for trajectory in trajectories:
-                file.write(json.dumps(to_row(trajectory), ensure_ascii=False) + "\n")
-                count += 1
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
+    with atomic(path) as file:
+        for trajectory in trajectories:
+            file.write(json.dumps(to_row(trajectory), ensure_ascii=False).encode("utf-8") + b"\n")
+            count += 1
     return count
 
 

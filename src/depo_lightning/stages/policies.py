@@ -1,4 +1,4 @@
-"""Models and tokenizers as the stages need them: new, loaded, made trainable, saved; and what identifies them in keys."""
+"""Models and tokenizers as the stages need them: new, loaded, made trainable, saved; what identifies them in keys."""
 
 from __future__ import annotations
 

@@ -18,10 +18,10 @@ from depo_lightning.evaluation.figures import write_success_figure
 from depo_lightning.evaluation.metrics import summarise
 from depo_lightning.evaluation.paired import paired_difference, policy_results
 from depo_lightning.evaluation.table import markdown_table, results_table
-from depo_lightning.files import write_atomic
+from depo_lightning.files import machine_faults, write_atomic
 from depo_lightning.progress import console
 from depo_lightning.stages.context import EPISODES, STATS
-from depo_lightning.store import MANIFEST, Stage, Store, machine_faults
+from depo_lightning.store import MANIFEST, Stage, Store
 from depo_lightning.trajectory import Trajectory, read_jsonl, write_jsonl
 
 if TYPE_CHECKING:
