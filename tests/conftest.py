@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from hydra import compose, initialize_config_dir
 
 from depo_lightning.config import Config, register, to_config
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # the tests run in parallel; see pyproject.toml
 ROOT = Path(__file__).parents[1]
 
 

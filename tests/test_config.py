@@ -13,7 +13,11 @@ from depo_lightning.errors import ConfigError
 from depo_lightning.validation import validate
 
 CONF = Path(__file__).parents[1] / "conf"
-CHOICES = sorted(f"{p.parent.name}={p.stem}" for p in CONF.glob("*/*.yaml") if p.parent.name != "specialise")
+ADDED = {"experiment", "sweeps"}  # groups that are not in the defaults
+FILES = [*CONF.glob("*/*.yaml"), *(CONF.parent / "sweeps").glob("*.yaml")]
+CHOICES = sorted(
+    f"{'+' if p.parent.name in ADDED else ''}{p.parent.name}={p.stem}" for p in FILES if p.parent.name != "specialise"
+)
 NEEDS_A_GPU = {"trainer=gpu"}
 
 
