@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import random
+import signal
 import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -16,9 +18,9 @@ from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausa
 from depo_lightning.agents.chat import ChatRenderer
 from depo_lightning.agents.react import FormatError, parse_turn
 from depo_lightning.envs.base import Split, StepResult, TextEnv
-from depo_lightning.errors import ConfigError
+from depo_lightning.errors import ConfigError, MachineError
 from depo_lightning.models import LoraSettings, add_lora, fit_tokenizer
-from depo_lightning.rollouts import RolloutSettings, play
+from depo_lightning.rollouts import RolloutSettings, play, play_parallel
 from depo_lightning.rollouts.decoder import Decoder
 from depo_lightning.trajectory import Status, Trajectory
 
@@ -285,3 +287,28 @@ def test_faults_are_the_users() -> None:
     model.config.sliding_window = 64
     with pytest.raises(ConfigError, match="sliding_attention"):
         play(model, RENDERER, FakeEnv, [0], SETTINGS)
+
+
+def test_processes_change_nothing() -> None:
+    alone = play(MODEL, RENDERER, FakeEnv, TASKS, SETTINGS)
+    seen: list[int] = []
+    shared = play_parallel(MODEL, RENDERER, FakeEnv, TASKS, SETTINGS, 2, lambda episode: seen.append(episode.task))
+    assert record(shared) == record(alone)
+    assert sorted(seen) == TASKS
+
+
+def test_a_process_that_fails_is_reported() -> None:
+    def broken() -> TextEnv:
+        raise RuntimeError("no environment here")
+
+    with pytest.raises(MachineError, match="no environment here"):
+        play_parallel(MODEL, RENDERER, broken, TASKS, SETTINGS, 2)
+
+
+def test_a_process_that_is_killed_is_reported() -> None:
+    def deadly() -> TextEnv:
+        os.kill(os.getpid(), signal.SIGKILL)
+        raise AssertionError
+
+    with pytest.raises(MachineError, match="rollout process died"):
+        play_parallel(MODEL, RENDERER, deadly, TASKS, SETTINGS, 2)
