@@ -30,9 +30,8 @@ def main(cfg: DictConfig) -> dict[str, float] | None:
 
     config = to_config(cfg)
     hydra_config = HydraConfig.get()
-    if hydra_config.mode != RunMode.MULTIRUN:
-        return run(config)
-    config.sweep = hydra_config.sweep.dir
+    if hydra_config.mode == RunMode.MULTIRUN:
+        config.sweep = hydra_config.sweep.dir
     return guarded_job(lambda: run(config), config.output)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from depo_lightning.errors import MachineError
+from depo_lightning.errors import DataError, MachineError
 from depo_lightning.store import Stage, Store
 
 
@@ -127,3 +127,22 @@ def test_a_store_below_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(MachineError, match="store cannot be opened"):
         Store(tmp_path / "file" / "store")
+
+
+def test_a_fault_of_the_disk_that_a_rust_library_reports(tmp_path: Path) -> None:
+    def full(target: Path, inputs: dict[str, Path]) -> None:
+        raise RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    with pytest.raises(MachineError, match="disk is full"):
+        Store(tmp_path).get(stage({}, full))
+
+
+def test_damaged_records_are_named_or_passed_over(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    artifact = store.get(stage({"x": 1}))
+    (tmp_path / "account.jsonl").open("a").write('{"half')
+    assert len(store.account()) == 1
+    (artifact.path / "manifest.json").write_text("{")
+    with pytest.raises(DataError, match=r"manifest.json: is damaged; delete the folder"):
+        store.get(stage({"x": 1}))
+    assert not store.get(stage({"x": 2})).reused

@@ -36,7 +36,7 @@ def guarded(main: Callable[[], object]) -> int:
 
 
 def guarded_job(job: Callable[[], T], output: str) -> T | None:
-    """Run one job of a sweep; its failure is written to `error.txt` and does not stop the other jobs."""
+    """Run one job; its failure is told, written to `error.txt`, and does not stop a sweep's other jobs."""
     marker = Path(output) / "error.txt"
     try:
         result = job()
@@ -50,9 +50,14 @@ def guarded_job(job: Callable[[], T], output: str) -> T | None:
     return result
 
 
-def _fail(marker: Path, text: str, code: int) -> None:
-    print(f"job failed ({marker}):\n{text}", file=sys.stderr)
+def fail_later(code: int) -> None:
+    """Let the process end with this exit code, although it goes on."""
     _failed_jobs.append(code)
+
+
+def _fail(marker: Path, text: str, code: int) -> None:
+    print(text, file=sys.stderr)
+    fail_later(code)
     try:
         marker.parent.mkdir(parents=True, exist_ok=True)
         marker.write_text(text)

@@ -47,7 +47,7 @@ class EnvConfig:
 @dataclass
 class BabyAIConfig(EnvConfig):
     name: str = "babyai"
-    levels: list[str] = field(default_factory=list)  # empty: all 40
+    levels: list[str] | None = None  # null: all 40
     scoring: Scoring = Scoring.default
 
 
@@ -211,7 +211,7 @@ class RolloutConfig:
 @dataclass
 class TrainerConfig:
     accelerator: str = "cpu"
-    devices: int = 1
+    devices: int = 1  # one, for now
     precision: str = "32-true"
     threads: int | None = None  # CPU threads of torch; null: all cores
     gradient_clip: float | None = 1.0

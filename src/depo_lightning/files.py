@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from depo_lightning.errors import MachineError
+from depo_lightning.errors import DepoError, MachineError
 
 _MACHINE_FAULTS = {
     errno.ENOSPC: "the disk is full; free some space",
@@ -18,6 +19,10 @@ _MACHINE_FAULTS = {
     errno.EACCES: "permission denied; choose a directory you may write to",
     errno.EPERM: "not permitted; choose a directory you may write to",
     errno.ENOTDIR: "a part of the path is a file; choose another directory",
+    errno.EISDIR: "a directory of that name is in the way; choose another path",
+    errno.ENAMETOOLONG: "the name is too long; choose a shorter path",
+    errno.EFBIG: "the file is too large for this file system; choose another directory",
+    errno.EIO: "the disk reports an input/output error; check it",
     errno.EEXIST: "a file of that name is in the way; choose another directory",
 }
 
@@ -27,11 +32,20 @@ def machine_faults(what: str, where: Path) -> Iterator[None]:
     """Turn the machine's write errors (disk full, read-only …) into a `MachineError` that names the remedy."""
     try:
         yield
-    except OSError as error:
-        if error.errno not in _MACHINE_FAULTS:
+    except DepoError:
+        raise
+    except Exception as error:
+        code = error.errno if isinstance(error, OSError) else _rust_errno(error)
+        if code not in _MACHINE_FAULTS:
             raise
-        path = error.filename or where
-        raise MachineError(f"{what}: {path}: {_MACHINE_FAULTS[error.errno]}; nothing stored before is lost") from error
+        path = getattr(error, "filename", None) or where
+        raise MachineError(f"{what}: {path}: {_MACHINE_FAULTS[code]}; nothing stored before is lost") from error
+
+
+def _rust_errno(error: Exception) -> int | None:
+    """The operating system's error behind a library written in Rust (safetensors), which hides it in the text."""
+    found = re.search(r"\(os error (\d+)\)", str(error))
+    return int(found[1]) if found else None
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from depo_lightning.config import STAGES, Config, EfficiencyConfig, Policy
 from depo_lightning.errors import ConfigError
 from depo_lightning.files import machine_faults
 from depo_lightning.progress import console
-from depo_lightning.stages.context import CURVES, Context
+from depo_lightning.stages.context import CURVES, RESULTS, Context
 from depo_lightning.store import Stage, Store
 from depo_lightning.validation import validate
 
@@ -106,13 +106,14 @@ def run(config: Config) -> dict[str, float] | None:
 def _report(config: Config, store: Store, laid_out: Plan, tracker: Tracker) -> dict[str, float]:
     from depo_lightning.stages.report import report
 
-    stages = {name: stage for _, name, stage in laid_out.steps}
+    stages = {name: stage for _, name, stage in laid_out.steps if store.has(stage)}
     return report(config, store, stages, laid_out.policies, laid_out.evaluations, laid_out.main, tracker)
 
 
 def _check_output(output: Path) -> None:
     with machine_faults("the output directory cannot be used", output):
         output.mkdir(parents=True, exist_ok=True)
+        (output / RESULTS).unlink(missing_ok=True)  # of an earlier run: what stands here must be this run's
         probe = output / ".probe"
         probe.touch()
         probe.unlink()

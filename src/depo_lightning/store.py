@@ -21,6 +21,7 @@ from typing import Any
 
 from filelock import FileLock
 
+from depo_lightning.errors import DataError
 from depo_lightning.files import machine_faults
 
 MANIFEST = "manifest.json"
@@ -99,9 +100,16 @@ class Store:
                 with FileLock(self.root / ".locks" / f"{stage.name}-{stage.key}"):
                     if not self.has(stage):
                         return self._compute(stage)
-            manifest = json.loads((self.path(stage) / MANIFEST).read_text())
+            manifest = self._manifest(stage)
             self._note(stage, "reused", 0.0)
             return Artifact(self.path(stage), True, manifest["seconds"], f"stored on {manifest['created']}")
+
+    def _manifest(self, stage: Stage) -> dict[str, Any]:
+        path = self.path(stage) / MANIFEST
+        manifest = _read_json(path.read_text())
+        if manifest is None:
+            raise DataError(f"{path}: is damaged; delete the folder {path.parent}, and the stage is computed again")
+        return manifest
 
     def _compute(self, stage: Stage) -> Artifact:
         reason = self.explain(stage)
@@ -138,22 +146,35 @@ class Store:
             return f"stored under {stage.key}"
         best: tuple[int, str] | None = None
         for manifest_path in sorted((self.root / stage.name).glob(f"*/{MANIFEST}")):
-            changes = _differences(json.loads(manifest_path.read_text()), stage.identity)
+            manifest = _read_json(manifest_path.read_text())
+            if manifest is None:
+                continue
+            changes = _differences(manifest, stage.identity)
             text = f"differs from {manifest_path.parent.name} in {'; '.join(changes[:4])}"
             if best is None or len(changes) < best[0]:
                 best = (len(changes), text)
         return best[1] if best else f"no {stage.name} artifact is stored yet"
 
     def account(self) -> list[dict[str, Any]]:
-        """All entries of the account, oldest first."""
+        """All entries of the account, oldest first; a line that a killed process left unfinished is no entry."""
         path = self.root / "account.jsonl"
-        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+        entries = map(_read_json, path.read_text().splitlines()) if path.exists() else ()
+        return [entry for entry in entries if entry is not None]
 
     def _note(self, stage: Stage, event: str, seconds: float) -> None:
         now = datetime.now(UTC).isoformat(timespec="seconds")
         entry = {"time": now, "stage": stage.name, "key": stage.key, "event": event, "seconds": round(seconds, 3)}
         with (self.root / "account.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(entry) + "\n")
+
+
+def _read_json(text: str) -> dict[str, Any] | None:
+    """A JSON object, or None where the text is none."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None
 
 
 def _fsync(path: Path) -> None:

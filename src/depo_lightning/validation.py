@@ -36,26 +36,38 @@ def _probability(value: float) -> bool:
     return 0 <= value <= 1
 
 
+def _below_one(value: float) -> bool:
+    return 0 <= value < 1
+
+
+def _seed(value: int) -> bool:
+    return 0 <= value < 2**32
+
+
 def _fraction(value: float) -> bool:
     return 0 < value <= 1
 
 
+_PRECISIONS = ("32-true", "bf16-true", "bf16-mixed", "16-true", "16-mixed", "64-true")
 _COUNT = "must be at least 1"
 _POSITIVE = "must be a positive number"
 _PROBABILITY = "must be in [0, 1]"
 _FRACTION = "must be in (0, 1]"
 
 RULES: tuple[Rule, ...] = (
-    ("alpha1", math.isfinite, "must be a finite number"),
-    ("alpha2", math.isfinite, "must be a finite number"),
-    ("seed", _at_least(0), "must be 0 or more"),
+    ("alpha1", _at_least(0), "must be a finite number, 0 or more"),
+    ("alpha2", _at_least(0), "must be a finite number, 0 or more"),
+    *((f"{name}seed", _seed, "must be in [0, 2³²)") for name in ("", "search.", "rollout.", "thresholds.")),
     ("efficiency.penalty_strength", _at_least(0), "must be 0 or more"),
     *((f"search.{name}", _at_least(1), _COUNT) for name in ("tasks", "simulations", "proposals", "max_depth")),
     *((f"search.{name}", _at_least(1), _COUNT) for name in ("workers", "concurrency")),
     ("search.exploration", _at_least(0), "must be 0 or more"),
     *((f"{stage}.lr", _positive, _POSITIVE) for stage in ("bc", "filtered_bc", "depo")),
     *((f"{stage}.epochs", _at_least(1), _COUNT) for stage in ("bc", "filtered_bc", "depo")),
-    *((f"{stage}.warmup", _probability, _PROBABILITY) for stage in ("bc", "filtered_bc", "depo")),
+    *(
+        (f"{stage}.warmup", lambda value: 0 <= value < 1, "must be in [0, 1)")
+        for stage in ("bc", "filtered_bc", "depo")
+    ),
     *((f"{stage}.weight_decay", _at_least(0), "must be 0 or more") for stage in ("bc", "filtered_bc", "depo")),
     *((f"{stage}.batch_tokens", _at_least(1), _COUNT) for stage in ("bc", "filtered_bc")),
     *((f"{stage}.max_trajectories", _at_least(1), _COUNT) for stage in ("bc", "filtered_bc")),
@@ -71,7 +83,9 @@ RULES: tuple[Rule, ...] = (
     *((f"rollout.{name}", _at_least(1), _COUNT) for name in ("max_steps", "max_new_tokens", "batch_size", "workers")),
     ("rollout.max_context", _at_least(16), "must be at least 16 tokens"),
     ("rollout.temperature", _at_least(0), "must be 0 (greedy) or more"),
-    ("trainer.devices", _at_least(1), _COUNT),
+    ("trainer.devices", lambda value: value == 1, "must be 1: several devices are not supported yet"),
+    ("trainer.accelerator", lambda value: value in ("cpu", "gpu", "cuda", "mps"), "choose cpu, gpu or mps"),
+    ("trainer.precision", lambda value: value in _PRECISIONS, f"choose one of {_PRECISIONS}"),
     ("trainer.threads", _at_least(1), _COUNT),
     ("trainer.gradient_clip", _positive, "must be a positive number, or null for none"),
 )
@@ -84,8 +98,9 @@ ABSOLUTE_RULES: tuple[Rule, ...] = (
     *((f"thresholds.{name}", _probability, _PROBABILITY) for name in ("kappa0", "kappa1", "kappa2")),
     ("thresholds.step_cut", _at_least(1), _COUNT),
 )
+_CLASSES = ("desirable", "undesirable")
 RELATIVE_RULES: tuple[Rule, ...] = (
-    *((f"thresholds.{name}_fraction", _fraction, _FRACTION) for name in ("desirable", "undesirable")),
+    *((f"thresholds.{name}_fraction", lambda value: 0 < value < 1, "must be in (0, 1)") for name in _CLASSES),
     ("thresholds.min_successes", _at_least(1), _COUNT),
     *((f"thresholds.{name}_weight", _at_least(0), "must be 0 or more") for name in ("token", "step")),
 )
@@ -140,6 +155,11 @@ def _threshold_faults(config: Config) -> Iterator[str]:
             )
     if isinstance(thresholds, RelativeThresholds):
         yield from _rule_faults(config, RELATIVE_RULES)
+        if thresholds.desirable_fraction + thresholds.undesirable_fraction > 1:
+            yield (
+                f"thresholds.desirable_fraction={thresholds.desirable_fraction}, "
+                f"undesirable_fraction={thresholds.undesirable_fraction}: their sum must be at most 1"
+            )
         if thresholds.token_weight == 0 and thresholds.step_weight == 0:
             yield "thresholds.token_weight=0, step_weight=0: one must be positive, or every episode costs the same"
 
@@ -154,6 +174,25 @@ def _choice_faults(config: Config) -> Iterator[str]:
         yield f"rollout.split={config.rollout.split!r}: choose from {[str(s) for s in envs.Split]}"
     if config.rephraser.name not in ("rules", "none"):
         yield f"rephraser.name={config.rephraser.name!r}: choose from ['rules', 'none']"
+    if config.rollout.max_new_tokens >= config.rollout.max_context:
+        yield (
+            f"rollout.max_new_tokens={config.rollout.max_new_tokens}: must be less than "
+            f"rollout.max_context={config.rollout.max_context}, or no turn fits"
+        )
+    for field, value, names in (
+        ("model.name", config.model.name, ("tiny",)),
+        ("teacher.name", config.teacher.name, ("scripted",)),
+        ("thresholds.kind", config.thresholds.kind, ("absolute", "relative")),
+    ):
+        if value not in names:
+            yield f"{field}={value!r}: choose from {list(names)}"
+    for stage in ("bc", "filtered_bc", "depo"):
+        lora = getattr(config, stage).lora
+        if lora is not None and not (lora.rank >= 1 and lora.alpha >= 1 and 0 <= lora.dropout < 1):
+            yield (
+                f"{stage}.lora: rank={lora.rank}, alpha={lora.alpha}, dropout={lora.dropout}: "
+                "rank and alpha must be at least 1, dropout in [0, 1)"
+            )
     if config.depo.desirable_weight == config.depo.undesirable_weight == 0:
         yield "depo.desirable_weight=0, undesirable_weight=0: one must be positive, or there is no loss"
     source = config.search.trajectories

@@ -62,3 +62,16 @@ def test_a_failing_job_does_not_stop_the_sweep(run: Run, tmp_path: Path) -> None
     assert "depo.beta=0" in told.stderr
     assert "failed" in (tmp_path / "sweep" / "sweep.csv").read_text().splitlines()[1]
     assert "finished" in (tmp_path / "sweep" / "sweep.csv").read_text().splitlines()[2]
+
+
+def test_a_sweep_into_an_old_directory_reports_what_happened_now(run: Run, tmp_path: Path) -> None:
+    stale = tmp_path / "sweep" / "0"
+    stale.mkdir(parents=True)
+    (stale / "results.json").write_text("{}")
+    run("-m", "depo.beta=0", expect=2)
+    assert (tmp_path / "sweep" / "sweep.csv").read_text().splitlines()[1].startswith("0,failed")
+
+
+def test_some_stages_and_a_report(run: Run, tmp_path: Path) -> None:
+    run("policies=[bc]", "stages=[collect,bc,evaluate,report]", "rollout.max_steps=1")
+    assert (tmp_path / "out" / "results.json").exists()

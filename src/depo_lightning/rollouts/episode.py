@@ -77,7 +77,7 @@ class Episode:
             seed=self.seed,
             system=self.env.system_prompt,
             steps=tuple(self._steps),
-            reward=0.0 if self.status is Status.CRASHED else float(self._last.reward),
+            reward=0.0 if self.status is Status.CRASHED else min(max(float(self._last.reward), 0.0), 1.0),
             success=self.status is Status.FINISHED and self._last.success,
             status=self.status,
             level=self._level,

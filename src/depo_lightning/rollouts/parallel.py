@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
 import queue
+import signal
+import sys
 import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -69,12 +72,20 @@ def _work(
     played: Any,
 ) -> None:
     torch.set_num_threads(1)
+    _die_with_parent()
     try:
         play(model, renderer, make_env, tasks, settings, played.put)
     except BaseException:
         played.put(traceback.format_exc())
     played.close()
     played.join_thread()
+
+
+def _die_with_parent() -> None:
+    """A killed run must not leave its workers behind; Linux can see to that."""
+    if sys.platform == "linux":
+        pr_set_pdeathsig = 1
+        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
 
 
 def _gather(

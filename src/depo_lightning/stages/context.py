@@ -19,6 +19,7 @@ T = TypeVar("T")
 TRAJECTORIES = "trajectories.jsonl"
 EPISODES = "episodes.jsonl"
 STATS = "stats.json"
+RESULTS = "results.json"
 CURVES = "metrics.csv"  # the name that Lightning's CSVLogger gives it
 
 

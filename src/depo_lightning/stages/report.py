@@ -20,7 +20,7 @@ from depo_lightning.evaluation.paired import paired_difference, policy_results
 from depo_lightning.evaluation.table import markdown_table, results_table
 from depo_lightning.files import machine_faults, write_atomic
 from depo_lightning.progress import console
-from depo_lightning.stages.context import EPISODES, STATS
+from depo_lightning.stages.context import EPISODES, RESULTS, STATS
 from depo_lightning.store import MANIFEST, Stage, Store
 from depo_lightning.trajectory import Trajectory, read_jsonl, write_jsonl
 
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from depo_lightning.tracking import Tracker
 
 SCHEMA = 1
-RESULTS = "results.json"
 FIGURE = "success_tokens.png"
 _PACKAGES = ("torch", "transformers", "peft", "pytorch-lightning", "minigrid", "numpy", "depo-lightning")
 
@@ -65,6 +64,7 @@ def report(
         "alpha2": config.alpha2,
         "seeds": {"training": config.seed, "search": config.search.seed, "rollout": config.rollout.seed},
         "split": config.rollout.split,
+        "label_warnings": _label_warnings(store, stages),
         "policies": _policies(episodes, config),
         "keys": {name: stage.key for name, stage in stages.items()},
         "tokens": {name: _tokens(store.path(stage)) for name, stage in stages.items()},
@@ -78,6 +78,8 @@ def report(
         write_atomic(output / "table.md", markdown_table(results))
         _copy_policies(store, policies, output / "policies")
         write_atomic(output / RESULTS, json.dumps(results, indent=1) + "\n")
+    for warning in results["label_warnings"]:
+        console.print(f"WARNING: {warning}", markup=False, style="yellow")
     tracker.report(results, output / FIGURE)
     console.print(results_table(results))
     console.print(f"results, figure, episodes and policies: {output}", markup=False)
@@ -96,6 +98,12 @@ def _named(episodes: dict[str, list[Trajectory]]) -> Iterable[Trajectory]:
     for name, played in episodes.items():
         for episode in played:
             yield replace(episode, id=f"{name}/{episode.id}", extra={**episode.extra, "policy": name})
+
+
+def _label_warnings(store: Store, stages: dict[str, Stage]) -> list[str]:
+    if "label" not in stages:
+        return []
+    return json.loads((store.path(stages["label"]) / "report.json").read_text())["warnings"]
 
 
 def _seconds(artifact: Path) -> float:

@@ -10,6 +10,8 @@ from typing import Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
+from depo_lightning.cli import fail_later
+
 
 class SweepReport(Callback):
     """Writes the report of a sweep and its W&B summary run when all its jobs are done.
@@ -45,6 +47,7 @@ class SweepReport(Callback):
             self._report(directory)
         except Exception as error:
             print(f"the sweep is complete, but its report failed: {error}\nresults: {directory}", file=sys.stderr)
+            fail_later(1)
 
     def _report(self, directory: Path) -> None:
         from depo_lightning.progress import console

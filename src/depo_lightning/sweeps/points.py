@@ -92,14 +92,14 @@ def varied_keys(points: Sequence[SweepPoint]) -> list[str]:
 
 def _read(path: Path, policy: str | None) -> SweepPoint:
     job, overrides = _job_number(path), _overrides(path)
+    if (path / ERROR).exists():
+        return SweepPoint(job, path, overrides, PointStatus.FAILED, reason=_first_fault(path))
     try:
         results = json.loads((path / RESULTS).read_text(encoding="utf-8"))
         name = policy or results["main"]
         tables = {key: _estimates(entry["metrics"]) for key, entry in results["policies"].items()}
     except FileNotFoundError:
-        failed = (path / ERROR).exists()
-        status = PointStatus.FAILED if failed else PointStatus.MISSING
-        return SweepPoint(job, path, overrides, status, reason=_first_fault(path) if failed else f"no {RESULTS}")
+        return SweepPoint(job, path, overrides, PointStatus.MISSING, reason=f"no {RESULTS}")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         reason = f"{RESULTS} cannot be read: {type(error).__name__}: {error}"
         return SweepPoint(job, path, overrides, PointStatus.FAILED, reason=reason)
