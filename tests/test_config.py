@@ -14,10 +14,8 @@ from depo_lightning.validation import validate
 
 CONF = Path(__file__).parents[1] / "conf"
 ADDED = {"experiment", "sweeps"}  # groups that are not in the defaults
-FILES = [*CONF.glob("*/*.yaml"), *(CONF.parent / "sweeps").glob("*.yaml")]
-CHOICES = sorted(
-    f"{'+' if p.parent.name in ADDED else ''}{p.parent.name}={p.stem}" for p in FILES if p.parent.name != "specialise"
-)
+FILES = [path for path in CONF.glob("*/*.yaml") if path.parent.name != "specialise"]  # conf/sweeps is a link to sweeps/
+CHOICES = sorted(f"{'+' if p.parent.name in ADDED else ''}{p.parent.name}={p.stem}" for p in FILES)
 NEEDS_A_GPU = {"trainer=gpu"}
 
 
