@@ -34,3 +34,16 @@ class Scoring(StrEnum):
 
     default = "default"
     agentgym = "agentgym"
+
+# Metrics of evaluation episodes (`evaluation.metrics.summarise`), which a sweep's objectives name.
+METRICS = (
+    "success_rate",
+    "mean_reward",
+    "tokens_all",
+    "steps_all",
+    "tokens_success",
+    "steps_success",
+    "tokens_per_step",
+    "invalid_action_rate",
+    "tokens_per_success",
+)

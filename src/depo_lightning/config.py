@@ -83,6 +83,7 @@ class ThresholdsConfig:
     max_desirable: int | None = None  # seeded subsample; null keeps all
     max_undesirable: int | None = None
     balanced: bool = False  # keep as many of one label as of the other
+    fraction: float = 1.0  # of what is left: for sample efficiency; smaller shares are subsets of larger ones
     seed: int = 0
 
 

@@ -79,7 +79,7 @@ def run(config: Config) -> dict[str, float] | None:
     """Validate, run the chosen stages, report.
 
     Returns:
-        The main policy's metrics by name, for a sweeper; None where `report` is not among the stages.
+        Metrics by name, for a sweeper (see `stages.report.objectives`); None where `report` is not among the stages.
 
     Raises:
         ConfigError: before any work, all faults at once.

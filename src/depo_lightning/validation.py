@@ -72,6 +72,7 @@ RULES: tuple[Rule, ...] = (
     *((f"{stage}.batch_tokens", _at_least(1), _COUNT) for stage in ("bc", "filtered_bc")),
     *((f"{stage}.max_trajectories", _at_least(1), _COUNT) for stage in ("bc", "filtered_bc")),
     ("filtered_bc.fraction", _fraction, _FRACTION),
+    ("thresholds.fraction", _fraction, _FRACTION),
     ("depo.beta", _positive, "must be a positive number: it scales the log-ratio, and 0 leaves no gradient"),
     ("depo.desirable_weight", _at_least(0), "must be 0 or more"),
     ("depo.undesirable_weight", _at_least(0), "must be 0 or more"),

@@ -139,6 +139,11 @@ def test_caps_take_a_seeded_sample(episode):
     assert [len(side) for side in ids(Caps(balanced=True))] == [30, 30]
     assert [len(side) for side in ids(Caps(max_undesirable=7, balanced=True))] == [7, 7]
     assert [len(side) for side in ids(Caps(max_desirable=1000))] == [30, 60]
+    quarter, half = ids(Caps(fraction=0.25)), ids(Caps(fraction=0.5))
+    assert [len(side) for side in (*quarter, *half)] == [8, 15, 15, 30]
+    assert all(set(small) < set(large) for small, large in zip(quarter, half, strict=True))
+    with pytest.raises(ConfigError, match=r"fraction=1.5"):
+        Caps(fraction=1.5)
     with pytest.raises(ConfigError, match="max_desirable=0"):
         Caps(max_desirable=0)
 

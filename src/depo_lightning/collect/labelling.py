@@ -22,12 +22,14 @@ class Caps:
     Attributes:
         max_desirable, max_undesirable: upper bounds; None keeps all.
         balanced: keep as many of one label as of the other.
+        fraction: share of what is left then, in (0, 1]; a smaller share is a subset of a larger one.
         seed: decides which ones stay.
     """
 
     max_desirable: int | None = None
     max_undesirable: int | None = None
     balanced: bool = False
+    fraction: float = 1.0
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -36,6 +38,8 @@ class Caps:
             for name, value in (("max_desirable", self.max_desirable), ("max_undesirable", self.max_undesirable))
             if value is not None and value < 1
         ]
+        if not 0 < self.fraction <= 1:
+            faults.append(f"thresholds.fraction={self.fraction!r}: in (0, 1]; 1 keeps all")
         if faults:
             raise ConfigError(faults)
 
@@ -255,5 +259,6 @@ def _capped(verdicts: dict[str, Label], caps: Caps) -> dict[str, Label]:
         sizes = dict.fromkeys(sizes, min(sizes.values()))
     kept: set[str] = set()
     for label, size in sizes.items():
-        kept |= set(Random(f"{caps.seed}/{label}").sample(ids[label], size))
+        drawn = Random(f"{caps.seed}/{label}").sample(ids[label], size)
+        kept |= set(drawn[: max(1, round(caps.fraction * size))])
     return {key: value for key, value in verdicts.items() if key in kept}

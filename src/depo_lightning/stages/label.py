@@ -14,7 +14,7 @@ from depo_lightning.store import Stage
 from depo_lightning.trajectory import Trajectory, read_jsonl, write_jsonl
 
 REPORT = "report.json"
-_CAPS = ("max_desirable", "max_undesirable", "balanced", "seed")
+_CAPS = ("max_desirable", "max_undesirable", "balanced", "fraction", "seed")
 
 
 def tokenizer_stage(config: Config, context: Context, collected: Stage) -> Stage:

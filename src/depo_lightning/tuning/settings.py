@@ -1,0 +1,147 @@
+"""`hydra.sweeper.*` checked before any trial: every fault at once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from hydra.errors import HydraException
+from hydra.types import HydraContext
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+from optuna.samplers import BaseSampler
+
+from depo_lightning.errors import ConfigError
+from depo_lightning.pareto import Direction
+from depo_lightning.tuning.config import ConstraintConfig, SweeperConfig, WarmStartConfig
+from depo_lightning.tuning.grid import GridSampler, grid_points
+from depo_lightning.tuning.space import Space
+
+DEFAULT_OBJECTIVES = {"success_rate": "maximize", "tokens_all": "minimize"}
+DEFAULT_TRIALS = 20
+_MAX_COMPOSED = 64  # configurations composed to find a mistyped choice before the first trial
+
+
+def read_settings(values: Mapping[str, Any]) -> SweeperConfig:
+    """The sweeper's fields, typed and complete.
+
+    Raises:
+        ConfigError: all faults at once.
+    """
+    settings = SweeperConfig(**{name: value for name, value in values.items() if not name.startswith("_")})
+    settings.objectives = dict(settings.objectives or DEFAULT_OBJECTIVES)
+    settings.constraints = [ConstraintConfig(**vars_of(entry)) for entry in settings.constraints]
+    settings.warm_start = WarmStartConfig(**vars_of(settings.warm_start))
+    if faults := [*_number_faults(settings), *_metric_faults(settings)]:
+        raise ConfigError(faults)
+    return settings
+
+
+def vars_of(entry: Any) -> dict[str, Any]:
+    """A structured entry as a plain dictionary, whichever form the configuration gave it."""
+    return dict(entry) if isinstance(entry, Mapping) else dict(vars(entry))
+
+
+def make_sampler(settings: SweeperConfig) -> BaseSampler:
+    """The configured sampler, fresh.
+
+    Raises:
+        ConfigError: it does not take these arguments.
+    """
+    try:
+        sampler = instantiate(settings.sampler)
+    except Exception as error:
+        cause = error.__cause__ or error
+        raise ConfigError(f"hydra.sweeper.sampler={settings.sampler}: {cause}") from error
+    if not isinstance(sampler, BaseSampler):
+        raise ConfigError(f"hydra.sweeper.sampler={settings.sampler}: is no Optuna sampler")
+    return sampler
+
+
+def trial_count(settings: SweeperConfig, space: Space, sampler: BaseSampler) -> int:
+    """How many trials the study is to have."""
+    points = len(grid_points(space)) if isinstance(sampler, GridSampler) else None
+    if settings.n_trials is None:
+        return DEFAULT_TRIALS if points is None else points
+    return settings.n_trials if points is None else min(points, settings.n_trials)
+
+
+def check_space(space: Space, settings: SweeperConfig, context: HydraContext, config: DictConfig) -> DictConfig:
+    """Compose one job for each value of each choice; returns the configuration of the first.
+
+    Raises:
+        ConfigError: a key or a value that the configuration does not take, or a warm start outside the space.
+    """
+    faults: dict[str, None] = {}
+    if not space.parameters:
+        faults["hydra.sweeper.params: nothing is searched; add for example alpha1=interval(0,3)"] = None
+    faults |= dict.fromkeys(_point_faults(space, settings.warm_start.points))
+    first = {name: (p.grid or [p.distribution.low])[0] for name, p in space.parameters.items()}  # type: ignore[attr-defined]
+    variants = [first, *({**first, n: v} for n, p in space.parameters.items() if p.texts for v in list(p.texts)[1:])]
+    composed: DictConfig | None = None
+    for values in variants[:_MAX_COMPOSED]:
+        try:
+            job = context.config_loader.load_sweep_config(config, space.overrides(values)[0])
+            composed = composed if composed is not None else job
+        except (HydraException, OmegaConfBaseException) as error:
+            cause = error.__cause__ or error
+            faults[next((line.strip() for line in str(cause).splitlines() if line.strip()), str(error))] = None
+    if faults or composed is None:
+        raise ConfigError(faults)
+    return composed
+
+
+def queued_points(space: Space, settings: SweeperConfig) -> list[dict[str, Any]]:
+    """The points of the warm start, without keys that the command line has fixed."""
+    return [{k: v for k, v in point.items() if k in space.parameters} for point in settings.warm_start.points]
+
+
+def _point_faults(space: Space, points: list[dict[str, Any]]) -> Iterator[str]:
+    where, remedy = "hydra.sweeper.warm_start.points", "mend the points, or set them to []"
+    fixed = {line.lstrip("+~").partition("=")[0] for line in space.fixed}
+    for name, value in (item for point in points for item in point.items()):
+        if name not in space.parameters and name not in fixed:
+            yield f"{where}: {name} is not searched, {', '.join(space.parameters)} are; {remedy}"
+        elif name in space.parameters and not _contains(space, name, value):
+            yield f"{where}: {name}={value} is outside the search space; {remedy}"
+
+
+def _contains(space: Space, name: str, value: Any) -> bool:
+    distribution = space.parameters[name].distribution
+    try:
+        return bool(distribution._contains(distribution.to_internal_repr(value)))
+    except (ValueError, TypeError):
+        return False
+
+
+def _number_faults(s: SweeperConfig) -> Iterator[str]:
+    if s.n_trials is not None and s.n_trials < 1:
+        yield f"hydra.sweeper.n_trials={s.n_trials}: must be at least 1, or null"
+    if s.workers is not None and s.workers < 1:
+        yield f"hydra.sweeper.workers={s.workers}: must be at least 1, or null"
+    if s.timeout is not None and not s.timeout > 0:
+        yield f"hydra.sweeper.timeout={s.timeout}: must be a positive number of seconds, or null for none"
+    if not 0 <= s.max_failure_rate <= 1:
+        yield f"hydra.sweeper.max_failure_rate={s.max_failure_rate}: must be in [0, 1]"
+    if not s.study_name or "/" in s.study_name:
+        yield f"hydra.sweeper.study_name={s.study_name!r}: must be a name that can be a directory's"
+
+
+def _metric_faults(s: SweeperConfig) -> Iterator[str]:
+    directions = list(Direction)
+    for name, direction in s.objectives.items():
+        if direction not in directions:
+            yield f"hydra.sweeper.objectives.{name}={direction}: choose maximize or minimize"
+        if s.metrics is not None and name not in s.metrics:
+            yield f"hydra.sweeper.objectives: unknown metric {name!r}; choose from {s.metrics}"
+    for c in s.constraints:
+        bounds = [bound for bound in (c.at_least, c.at_most) if bound is not None]
+        if len(bounds) != 1:
+            yield f"hydra.sweeper.constraints: {c.metric}: give exactly one of at_least and at_most"
+        for name in [c.metric, *(bound for bound in bounds if isinstance(bound, str))]:
+            if s.metrics is not None and name.rpartition("/")[2] not in s.metrics:
+                yield f"hydra.sweeper.constraints: unknown metric {name!r}; choose from {s.metrics}, or bc/NAME"
+        if not (math.isfinite(c.slack_se) and c.slack_se >= 0):
+            yield f"hydra.sweeper.constraints: {c.metric}: slack_se={c.slack_se}: must be 0 or more"
