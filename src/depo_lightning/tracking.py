@@ -18,12 +18,14 @@ from depo_lightning.curves import read_curves
 from depo_lightning.errors import ConfigError
 from depo_lightning.files import machine_faults
 from depo_lightning.tracking_backends import Backend, CsvBackend, TensorBoardBackend, WandbBackend
+from depo_lightning.tracking_link import job_record, local_name, write_link
 
 if TYPE_CHECKING:
     from depo_lightning.config import Config
 
 _SECRET = re.compile(
-    r"(^|_)(api_?key|secret|password|passwd|credentials?|authorization)$|(access|auth|hf|hub|bearer)_token$|^token$",
+    r"(^|[_.])(api_?key|secret|password|passwd|credentials?|authorization)$"
+    r"|(access|auth|hf|hub|bearer)_token$|(^|\.)token$",
     re.IGNORECASE,
 )
 
@@ -37,6 +39,7 @@ class Tracker:
     def __init__(self, backend: Backend | None) -> None:
         self._backend = backend
         self._summary: dict[str, float] = {}
+        self._link: dict[str, Any] = {}
 
     @classmethod
     def start(
@@ -55,7 +58,8 @@ class Tracker:
         """Open the backend `kind`: "wandb", "tensorboard", "csv" or "none".
 
         W&B runs online where an API key is found (`WANDB_API_KEY`, netrc) unless `offline` or `WANDB_MODE` say
-        otherwise, else offline; it never prompts. Values of `config` that look like keys are blanked out.
+        otherwise, else offline; it never prompts. Values of `config` that look like keys are blanked out. What the
+        run is called there stands in the directory's `tracking.json` (see `tracking_link`).
 
         Args:
             kind: the backend.
@@ -71,21 +75,30 @@ class Tracker:
         if kind not in ("wandb", "tensorboard", "csv", "none"):
             raise ConfigError(f"logger.kind={kind!r}: unknown; choose wandb, tensorboard, csv or none")
         root, plain = Path(directory), redacted(config or {})
+        tracker = cls(None)
         if kind == "none":
-            return cls(None)
+            tracker._guarded(lambda: write_link(root, {}))
+            return tracker
         with machine_faults("cannot track the run", root):
             root.mkdir(parents=True, exist_ok=True)
-        if kind == "csv":
-            return cls(CsvBackend(root))
         init = {"project": project, "entity": entity, "group": group, "name": name, "job_type": job_type}
-        start: Callable[[], Backend] = (
-            (lambda: TensorBoardBackend(root / "tensorboard", plain))
-            if kind == "tensorboard"
-            else (lambda: WandbBackend.open(root, init, plain, offline))
-        )
-        tracker = cls(None)
-        tracker._backend = tracker._guarded(start)
+        start: dict[str, Callable[[], Backend]] = {
+            "csv": lambda: CsvBackend(root),
+            "tensorboard": lambda: TensorBoardBackend(root / "tensorboard", plain),
+            "wandb": lambda: WandbBackend.open(root, init, plain, offline),
+        }
+        tracker._backend = tracker._guarded(start[kind])
+        tracker._guarded(lambda: tracker._tell(root))
         return tracker
+
+    @property
+    def link(self) -> dict[str, Any]:
+        """Where the run is tracked, as in `tracking.json`; empty once tracking has stopped."""
+        return self._link if self._backend is not None else {}
+
+    def _tell(self, root: Path) -> None:
+        self._link = self._backend.link(root) if self._backend is not None else {}
+        write_link(root, self._link)
 
     def log(self, metrics: Mapping[str, Any], step: int, prefix: str) -> None:
         """Add a point to the curves `prefix/name`, over `prefix/step`; what is no number is left out."""
@@ -119,7 +132,7 @@ class Tracker:
         self._summary.update(values)
 
     def report(self, results: Mapping[str, Any], figure: str | os.PathLike[str]) -> None:
-        """Add a run's results (`policy_results`) to the summary, as `depo/success_rate` and so on, and its figure."""
+        """Add a run's results (`results.json`) to the summary, as `flat_results` names them, and its figure."""
         self.summarise(flat_results(results))
         self.image("success against tokens", figure)
 
@@ -150,7 +163,8 @@ class Tracker:
 
 def start_tracker(config: Config) -> Tracker:
     """The tracker of a run, as its configuration says; jobs of a sweep are grouped by the sweep."""
-    output, logger = Path(config.output), config.logger
+    output, logger, values = Path(config.output), config.logger, asdict(config)
+    paths = {name: local_name(values[name]) for name in ("output", "store", "sweep") if values[name]}
     group = run_group(config.sweep) if config.sweep else None
     return Tracker.start(
         str(logger.kind),
@@ -160,7 +174,7 @@ def start_tracker(config: Config) -> Tracker:
         group=group,
         name=f"{group}-{output.name}" if group else run_group(output),
         job_type="job" if group else "run",
-        config=asdict(config),
+        config={**values, **paths, "job": job_record(output)},
         offline=logger.offline,
     )
 
@@ -197,11 +211,17 @@ def lightning_logger(tracker: Tracker, prefix: str) -> Any:
 
 def flat_results(results: Mapping[str, Any]) -> dict[str, float]:
     """A results dictionary as flat scalars: `depo/success_rate`, `depo/success_rate_se`, `depo/counts/crashed`,
-    `depo/difference/tokens`, …; undefined values are left out."""
+    `depo/difference/tokens`, …; undefined values are left out.
+
+    The estimates of the policy that `results["main"]` names are there without its name too, `success_rate` and so on,
+    so that runs with different main policies share the axes of a plot.
+    """
     flat: dict[str, float | None] = {}
     for policy, entry in results.get("policies", {}).items():
+        prefixes = (f"{policy}/", "") if policy == results.get("main") else (f"{policy}/",)
         for name, estimate in {**entry["metrics"], **entry["timing"]}.items():
-            flat[f"{policy}/{name}"], flat[f"{policy}/{name}_se"] = estimate["mean"], estimate["se"]
+            for prefix in prefixes:
+                flat[f"{prefix}{name}"], flat[f"{prefix}{name}_se"] = estimate["mean"], estimate["se"]
         flat |= {f"{policy}/counts/{name}": count for name, count in entry["counts"].items()}
         for name, difference in (entry["difference_to_bc"] or {}).items():
             flat |= {

@@ -20,6 +20,10 @@ _INIT_TIMEOUT, _FINISH_TIMEOUT = 30.0, 120.0  # seconds that W&B may hold up a r
 class Backend(Protocol):
     """What a place that curves and results go to must offer."""
 
+    def link(self, root: Path) -> dict[str, Any]:
+        """The content of `tracking.json` in `root`; empty where there is nothing to find."""
+        ...
+
     def scalars(self, metrics: Mapping[str, float], step: int, prefix: str) -> None: ...
     def table(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None: ...
     def image(self, name: str, path: Path) -> None: ...
@@ -34,6 +38,9 @@ class CsvBackend:
         self._root = root
         self._curves: dict[str, Any] = {}
         shutil.rmtree(root / "curves", ignore_errors=True)  # of an earlier call in the same directory
+
+    def link(self, root: Path) -> dict[str, Any]:
+        return {"kind": "csv", "directory": relative(self._root, root)}
 
     def scalars(self, metrics: Mapping[str, float], step: int, prefix: str) -> None:
         from lightning_fabric.loggers import CSVLogger
@@ -65,8 +72,12 @@ class TensorBoardBackend:
     def __init__(self, root: Path, config: Mapping[str, Any]) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
+        self._root = root
         self._writer = SummaryWriter(str(root))
         self._writer.add_text("config", "\n".join(f"    {key}: {value}" for key, value in config.items()))
+
+    def link(self, root: Path) -> dict[str, Any]:
+        return {"kind": "tensorboard", "directory": relative(self._root, root)}
 
     def scalars(self, metrics: Mapping[str, float], step: int, prefix: str) -> None:
         for name, value in metrics.items():
@@ -99,8 +110,14 @@ class WandbBackend:
 
     @classmethod
     def open(cls, root: Path, init: Mapping[str, Any], config: Mapping[str, Any], offline: bool) -> WandbBackend:
-        """Start a run below `root`; offline if it cannot be had online."""
+        """Start a run below `root`; offline if it cannot be had online.
+
+        Under W&B's own agent (`wandb agent`) the run's id, name and project are the agent's: it has announced them.
+        """
         import wandb
+
+        if os.environ.get("WANDB_SWEEP_ID"):
+            init = {name: value for name, value in init.items() if name not in ("project", "entity", "name")}
 
         def start(mode: WandbMode) -> Any:
             settings = wandb.Settings(
@@ -112,6 +129,7 @@ class WandbBackend:
                 disable_git=True,
                 disable_code=True,
                 x_save_requirements=False,
+                x_disable_meta=True,  # the command line, which may hold a key, and the machine's paths
             )
             # create_new: a sweep's jobs may follow each other in one process.
             return wandb.init(
@@ -127,6 +145,16 @@ class WandbBackend:
             warnings.warn(f"W&B cannot be reached, the run is kept offline: {error}", stacklevel=2)
             return cls(start("offline"))
 
+    def link(self, root: Path) -> dict[str, Any]:
+        run = self._run
+        if run.disabled:
+            return {}
+        found = {"kind": "wandb", "run_id": run.id, "name": run.name, "project": run.project}
+        found |= {"entity": run.entity} if run.entity else {}
+        found |= {"sweep": run.sweep_id} if run.sweep_id else {}
+        # Asked for the address of an offline run, W&B warns on the terminal.
+        return {**found, "url": None if run.offline else run.url, "directory": relative(run.sync_dir, root)}
+
     def scalars(self, metrics: Mapping[str, float], step: int, prefix: str) -> None:
         if prefix not in self._axes:
             self._run.define_metric(f"{prefix}/*", step_metric=f"{prefix}/step")
@@ -136,7 +164,9 @@ class WandbBackend:
     def table(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         import wandb
 
-        self._run.log({name: wandb.Table(columns=list(columns), data=[list(row) for row in rows])})
+        # A sweep may mix types in a column: model.name=tiny,null or rollout.split=test,1.
+        content = wandb.Table(columns=list(columns), data=[list(row) for row in rows], allow_mixed_types=True)
+        self._run.log({name: content})
 
     def image(self, name: str, path: Path) -> None:
         import wandb
@@ -151,6 +181,11 @@ class WandbBackend:
     def finish(self, summary: Mapping[str, float], failed: bool) -> None:
         self._run.summary.update(dict(summary))
         self._run.finish(exit_code=int(failed))
+
+
+def relative(path: str | os.PathLike[str], root: Path) -> str:
+    """The path as seen from `root`."""
+    return Path(os.path.relpath(path, root)).as_posix()
 
 
 def wandb_mode(offline: bool) -> WandbMode:
