@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -10,22 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from hydra.core.plugins import Plugins
 from hydra.core.singleton import Singleton
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from depo_lightning.cli import fail_later
-from depo_lightning.errors import ConfigError
 from depo_lightning.files import machine_faults
 from depo_lightning.progress import console
-from depo_lightning.tuning.config import SweeperConfig
 from depo_lightning.tuning.grid import GridSampler, grid_points
 from depo_lightning.tuning.jobs import Task
+from depo_lightning.tuning.launching import launch, worker_count
 from depo_lightning.tuning.opening import create_study, open_storage
 from depo_lightning.tuning.settings import check_space, make_sampler, queued_points, read_settings, trial_count
 from depo_lightning.tuning.space import parse_space
-from depo_lightning.tuning.study import WORKERS, SharedStudy, study_lock
+from depo_lightning.tuning.study import SharedStudy, study_lock
 from depo_lightning.tuning.warm_start import take_over
 from depo_lightning.tuning.worker import Worker
 
@@ -70,50 +67,9 @@ def sweep(
     done = sum(trial.state.is_finished() for trial in shared.own_trials())
     console.print(f"study [bold]{settings.study_name}[/] in {directory}: {done} of {n_trials} trials done")
     if done < n_trials:
-        _launch(worker, workers, context, config)
+        launch(worker, shared, workers, context, config)
     _conclude(shared, n_trials)
     return shared.study
-
-
-def worker_count(settings: SweeperConfig, config: DictConfig) -> int:
-    """How many trials run at a time.
-
-    Raises:
-        ConfigError: the launcher does not say, and neither does `hydra.sweeper.workers`.
-    """
-    if settings.workers is not None:
-        return settings.workers
-    if _basic(config):
-        return 1
-    n_jobs = OmegaConf.select(config, "hydra.launcher.n_jobs")
-    if isinstance(n_jobs, int) and n_jobs > 0:
-        return n_jobs
-    raise ConfigError("hydra.sweeper.workers=null: say how many workers this launcher is to start")
-
-
-def _basic(config: DictConfig) -> bool:
-    return str(config.hydra.launcher._target_).endswith(".BasicLauncher")
-
-
-def _launch(worker: Worker, count: int, context: HydraContext, config: DictConfig) -> None:
-    """Start workers and wait for them: in threads here, or wherever the launcher starts its jobs."""
-    if _basic(config) and count == 1:
-        worker()
-        return
-    if _basic(config):
-        if not worker.settings.isolate:
-            raise ConfigError("hydra.sweeper.isolate=false: only one worker can run jobs in this process")
-        threads = [threading.Thread(target=worker, name=f"worker {i}", daemon=True) for i in range(count)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            while thread.is_alive():
-                thread.join(0.5)  # in slices, so that Ctrl-C is heard
-        return
-    launcher = Plugins.instance().instantiate_launcher(hydra_context=context, task_function=worker, config=config)
-    places = [[*worker.space.fixed, f"hydra.sweep.subdir={WORKERS}/{i}"] for i in range(count)]
-    for returned in launcher.launch(places, initial_job_idx=0):
-        _ = returned.return_value  # raises what ended a worker
 
 
 def _conclude(shared: SharedStudy, n_trials: int) -> None:

@@ -57,19 +57,25 @@ class Task:
             job_config.hydra.job.id = f"{job_config.hydra.job.name}_{number}"
             job_config.hydra.job.num = number
         HydraConfig.instance().set_config(job_config)
-        done = run_job(
+        outcomes: list[Outcome] = []
+
+        def judged(task_config: DictConfig) -> None:
+            """The task, with its outcome on disk the moment it ends: what was finished is not run again."""
+            try:
+                outcome = of_return(self.function(task_config), self.objectives, directory)
+            except Exception as error:
+                outcome = of_exception(error)
+            _leave(outcome, overrides, directory)
+            outcomes.append(outcome)
+
+        run_job(
             hydra_context=self.context,
             config=job_config,
-            task_function=self.function,
+            task_function=judged,
             job_dir_key="hydra.sweep.dir",
             job_subdir_key="hydra.sweep.subdir",
         )
-        try:
-            outcome = of_return(done.return_value, self.objectives, directory)
-        except Exception as error:  # of the task: Hydra raises it when the value is asked for
-            outcome = of_exception(error)
-        _leave(outcome, overrides, directory)
-        return outcome
+        return outcomes[0]
 
 
 def finished_job(overrides: Sequence[str], directory: Path) -> Outcome | None:
@@ -142,8 +148,14 @@ def _death(code: int | None) -> str:
 
 
 def _leave(outcome: Outcome, overrides: Sequence[str], directory: Path) -> None:
-    """Write the outcome, and the reason of a failure where every tool looks for it."""
+    """Write the outcome, and the reason of a failure where every tool looks for it.
+
+    The outcome is not synced to the disk: that takes long enough for a kill to come between, and after a power cut the
+    job is run again.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    partial = directory / f".{OUTCOME}.partial"
+    partial.write_text(json.dumps({"overrides": list(overrides), "outcome": outcome.to_json()}, indent=1) + "\n")
+    partial.replace(directory / OUTCOME)
     if outcome.state is State.FAIL and not (directory / ERROR).exists():
-        write_atomic(directory / ERROR, f"{outcome.reason}\n")
-    text = json.dumps({"overrides": list(overrides), "outcome": outcome.to_json()}, indent=1)
-    write_atomic(directory / OUTCOME, text + "\n")
+        write_atomic(directory / ERROR, f"{outcome.detail or outcome.reason}\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
+import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
@@ -34,17 +35,19 @@ class Outcome:
         metrics: what it measured, by name; empty unless complete.
         reason: why it did not complete.
         code: exit code that the failure asks for: 2 where the input is at fault, 1 otherwise.
+        detail: a traceback, where the reason alone would not do.
     """
 
     state: State
     metrics: dict[str, float] = field(default_factory=dict)
     reason: str = ""
     code: int = 0
+    detail: str = ""
 
     @classmethod
-    def failed(cls, reason: str, code: int = 1) -> Outcome:
+    def failed(cls, reason: str, code: int = 1, detail: str = "") -> Outcome:
         """A failure with its reason."""
-        return cls(State.FAIL, reason=reason, code=code)
+        return cls(State.FAIL, reason=reason, code=code, detail=detail)
 
     def to_json(self) -> dict[str, Any]:
         """JSON object."""
@@ -89,7 +92,8 @@ def of_exception(error: BaseException) -> Outcome:
         return Outcome(State.PRUNED, reason=str(error) or "pruned")
     if isinstance(error, DepoError):
         return Outcome.failed("; ".join(error.faults), error.exit_code)
-    return Outcome.failed(f"{type(error).__name__}: {error}")
+    detail = "".join(traceback.format_exception(error))
+    return Outcome.failed(f"{type(error).__name__}: {error}", detail=detail)
 
 
 def mean_outcome(outcomes: Sequence[Outcome]) -> Outcome:

@@ -13,6 +13,7 @@ from rich.markup import escape
 
 from depo_lightning.files import write_atomic
 from depo_lightning.progress import console
+from depo_lightning.tracking_link import TRIAL, read_link
 from depo_lightning.tuning.config import SweeperConfig
 from depo_lightning.tuning.jobs import Task, finished_job, run_isolated
 from depo_lightning.tuning.opening import open_storage
@@ -20,8 +21,6 @@ from depo_lightning.tuning.outcome import Outcome, State, mean_outcome, violatio
 from depo_lightning.tuning.settings import make_sampler
 from depo_lightning.tuning.space import Space
 from depo_lightning.tuning.study import Assignment, SharedStudy, trial_record
-
-TRIAL, TRACKING = "trial.json", "tracking.json"
 
 
 @dataclass(frozen=True)
@@ -81,7 +80,7 @@ class Worker:
                 break
         outcome, constraints = self._judge(mean_outcome(outcomes))
         notes = {"metrics": outcome.metrics, "reason": outcome.reason, "code": outcome.code}
-        attrs = {**notes, "jobs": numbers, "tracking": [self._tracking(folder) for folder in folders]}
+        attrs = {**notes, "jobs": numbers, "tracking": [read_link(folder) for folder in folders]}
         shared.tell(assignment.number, outcome, constraints, attrs)
         self._record(shared, assignment.number, folders)
         self._print_end(shared, assignment.number, outcome, constraints, time.monotonic() - started)
@@ -109,13 +108,6 @@ class Worker:
         text = json.dumps({**trial_record(trial, shared.study), **more}, indent=1) + "\n"
         for folder in folders:
             write_atomic(folder / TRIAL, text)
-
-    def _tracking(self, folder: Path) -> Any:
-        """What the job's tracker says of its run, such as the W&B run's id."""
-        try:
-            return json.loads((folder / TRACKING).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return None
 
     def _print_end(
         self, shared: SharedStudy, number: int, outcome: Outcome, constraints: dict[str, float], seconds: float
