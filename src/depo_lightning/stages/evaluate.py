@@ -11,15 +11,14 @@ from depo_lightning.config import Config
 from depo_lightning.envs import Split
 from depo_lightning.progress import bar
 from depo_lightning.stages.context import EPISODES, Context, settings, write_stats
+from depo_lightning.stages.identity import rollout_identity
 from depo_lightning.store import Stage
 from depo_lightning.trajectory import write_jsonl
 
 
 def evaluate_stage(config: Config, context: Context, policy: Stage, bc: Stage) -> Stage:
     """Episodes of one policy."""
-    from depo_lightning.stages import policies
-
-    identity = {"rollout": policies.rollout_identity(config, config.rollout.split)}
+    identity = {"rollout": rollout_identity(config, config.rollout.split)}
     inputs = {"policy": policy} if policy is bc else {"policy": policy, "bc": bc}
     return Stage("evaluate", 1, identity, partial(_evaluate, context), inputs, title="rollouts on held-out tasks")
 

@@ -1,4 +1,4 @@
-"""Models and tokenizers as the stages need them: new, loaded, made trainable, saved; what identifies them in keys."""
+"""Models and tokenizers as the stages need them: new, loaded, made trainable, saved."""
 
 from __future__ import annotations
 
@@ -11,28 +11,13 @@ from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as hf_logging
 
 from depo_lightning import models
-from depo_lightning.config import Config, LoraConfig, ModelConfig, TrainerConfig
+from depo_lightning.config import LoraConfig, ModelConfig
 from depo_lightning.errors import ConfigError, DataError
 from depo_lightning.models import LoraSettings, TinySettings, add_lora, build_tiny
-from depo_lightning.stages.context import plain, settings
+from depo_lightning.stages.context import settings
 
 warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*")  # Transformers' complaint about its own code
 hf_logging.disable_progress_bar()  # loading takes milliseconds here; the stages have bars of their own
-
-__all__ = [
-    "load_policy",
-    "load_tokenizer",
-    "model_identity",
-    "new_model",
-    "rollout_identity",
-    "save_policy",
-    "trainable",
-]
-
-
-def model_identity(model: ModelConfig) -> dict[str, Any]:
-    """What a new model depends on; the vocabulary is the tokenizer's affair."""
-    return plain(model, "vocab_size")
 
 
 def load_policy(path: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
@@ -45,18 +30,6 @@ def load_policy(path: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
         return models.load_policy(path)
     except SafetensorError as error:
         raise DataError(f"{path}: is damaged ({error}); delete the folder, and the stage is computed again") from error
-
-
-def trainer_identity(trainer: TrainerConfig) -> dict[str, Any]:
-    """What of the trainer can change weights. Threads change rounding only, and are not part of it."""
-    return plain(trainer, "threads")
-
-
-def rollout_identity(config: Config, split: str) -> dict[str, Any]:
-    """What episodes depend on besides the policy."""
-    tasks = config.rollout.test_tasks if split == "test" else config.rollout.validation_tasks
-    own = plain(config.rollout, "test_tasks", "validation_tasks", "split", "workers")
-    return {"env": plain(config.env), "split": split, "tasks": tasks, **own}
 
 
 def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:

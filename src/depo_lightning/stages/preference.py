@@ -10,6 +10,7 @@ from depo_lightning.choices import EfficiencyForm
 from depo_lightning.config import Config, EfficiencyConfig
 from depo_lightning.progress import bar
 from depo_lightning.stages.context import TRAJECTORIES, Context, plain, settings, write_stats
+from depo_lightning.stages.identity import rollout_identity, trainer_identity
 from depo_lightning.store import Stage
 from depo_lightning.trajectory import read_jsonl
 
@@ -51,13 +52,11 @@ def depo_stage(
 
     Without a bonus every form is KTO, and has KTO's key: it is trained once.
     """
-    from depo_lightning.stages import policies
-
     identity = {
         "efficiency": _efficiency_identity(config, efficiency),
         "depo": plain(config.depo, "kl_pairs"),
-        "validation": policies.rollout_identity(config, "validation"),
-        "trainer": policies.trainer_identity(config.trainer),
+        "validation": rollout_identity(config, "validation"),
+        "trainer": trainer_identity(config.trainer),
         "seed": config.seed,
     }
     inputs = {"bc": bc, "trajectories": rephrased, "reference": reference}

@@ -11,6 +11,7 @@ import numpy as np
 from depo_lightning.config import BCConfig, BCData, Config, FilteredBCConfig
 from depo_lightning.errors import DataError
 from depo_lightning.stages.context import TRAJECTORIES, Context, plain, settings, write_stats
+from depo_lightning.stages.identity import model_identity, trainer_identity
 from depo_lightning.store import Stage
 from depo_lightning.trajectory import Label, Status, Trajectory, read_jsonl
 
@@ -20,13 +21,11 @@ if TYPE_CHECKING:
 
 def bc_stage(config: Config, context: Context, collected: Stage, rephrased: Stage, tokenizer: Stage) -> Stage:
     """Behaviour cloning: π_BC, start point and reference of the preference stage."""
-    from depo_lightning.stages import policies
-
     source = rephrased if config.bc.data is BCData.desirable else collected
     identity = {
-        "model": policies.model_identity(config.model),
+        "model": model_identity(config.model),
         "bc": plain(config.bc),
-        "trainer": policies.trainer_identity(config.trainer),
+        "trainer": trainer_identity(config.trainer),
         "seed": config.seed,
     }
     inputs = {"trajectories": source, "tokenizer": tokenizer}
@@ -47,11 +46,9 @@ def _bc(context: Context, target: Path, inputs: dict[str, Path]) -> None:
 
 def filtered_bc_stage(config: Config, context: Context, bc: Stage, collected: Stage, tokenizer: Stage) -> Stage:
     """SFT of π_BC on the cheapest successes of each task."""
-    from depo_lightning.stages import policies
-
     identity = {
         "filtered_bc": plain(config.filtered_bc),
-        "trainer": policies.trainer_identity(config.trainer),
+        "trainer": trainer_identity(config.trainer),
         "seed": config.seed,
     }
     inputs = {"bc": bc, "trajectories": collected, "tokenizer": tokenizer}

@@ -1,0 +1,25 @@
+"""What of the configuration stands in the keys of several stages. Light: keys are told before anything is loaded."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from depo_lightning.config import Config, ModelConfig, TrainerConfig
+from depo_lightning.stages.context import plain
+
+
+def model_identity(model: ModelConfig) -> dict[str, Any]:
+    """What a new model depends on; the vocabulary is the tokenizer's affair."""
+    return plain(model, "vocab_size")
+
+
+def trainer_identity(trainer: TrainerConfig) -> dict[str, Any]:
+    """What of the trainer can change weights. Threads change rounding only, and are not part of it."""
+    return plain(trainer, "threads")
+
+
+def rollout_identity(config: Config, split: str) -> dict[str, Any]:
+    """What episodes depend on besides the policy."""
+    tasks = config.rollout.test_tasks if split == "test" else config.rollout.validation_tasks
+    own = plain(config.rollout, "test_tasks", "validation_tasks", "split", "workers")
+    return {"env": plain(config.env), "split": split, "tasks": tasks, **own}
