@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import traceback
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from depo_lightning.files import machine_faults
 
 T = TypeVar("T")
 _failed_jobs: list[int] = []
+_LAUNCHERS = {"joblib": "joblib", "submitit_slurm": "slurm", "submitit_local": "slurm", "ray": "ray"}  # name → extra
 
 
 def guarded(main: Callable[[], object]) -> int:
@@ -29,6 +31,11 @@ def guarded(main: Callable[[], object]) -> int:
     except DepoError as error:
         print(error, file=sys.stderr)
         return error.exit_code
+    except ValueError as error:
+        if "can be specified" not in str(error):  # Hydra's word on flags that exclude each other
+            raise
+        print(ConfigError(str(error)), file=sys.stderr)
+        return ConfigError.exit_code
     except KeyboardInterrupt:
         print("interrupted; finished stages are stored, the same command goes on from there", file=sys.stderr)
         return 130
@@ -70,4 +77,7 @@ def _one_message(error: BaseException) -> str:
     while (cause := causes[-1].__cause__) is not None:
         causes.append(cause)
     lines = dict.fromkeys(line.strip() for item in causes for line in str(item).splitlines())
+    missing = re.search(r"Could not find 'hydra/launcher/(\w+)'", "\n".join(lines))
+    if missing and missing[1] in _LAUNCHERS:
+        return f'hydra/launcher: {missing[1]} is not installed; run pip install -e ".[{_LAUNCHERS[missing[1]]}]"'
     return "\n    ".join(line for line in lines if line and not line.startswith(("object_type", "reference_type")))

@@ -9,7 +9,6 @@ from collections import Counter
 from pathlib import Path
 
 from optuna.trial import TrialState
-
 from tests.tuning.conftest import command, environment, load, records
 
 TRIALS, KILLS = 16, 10

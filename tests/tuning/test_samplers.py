@@ -10,11 +10,11 @@ import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, QMCSampler, RandomSampler, TPESampler
+from tests.tuning.stub_app import evaluate
 
 from depo_lightning.pareto import hypervolume
 from depo_lightning.tuning.outcome import Outcome, State
 from depo_lightning.tuning.study import SharedStudy
-from tests.tuning.stub_app import evaluate
 
 DISTRIBUTIONS = {"x0": FloatDistribution(0, 1), "x1": FloatDistribution(0, 1)}
 MIXED = {"x0": FloatDistribution(0.01, 1, log=True), "x1": IntDistribution(0, 4), "kind": CategoricalDistribution("ab")}

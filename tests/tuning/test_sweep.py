@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 from optuna.trial import TrialState
-
 from tests.tuning.conftest import Sweep, load, records
 
 
@@ -101,6 +100,24 @@ def test_listed_points_first_then_the_sampler(sweep: Sweep, tmp_path: Path) -> N
     assert params[0] == {"x0": 0.1, "x1": 0.2}
     assert params[1]["x0"] == 0.3
     assert 0 < params[1]["x1"] < 1
+
+
+def test_results_of_finished_sweeps_count(sweep: Sweep, tmp_path: Path) -> None:
+    sweep("+x0=0.25,0.75", "+x1=0", "+seed=0,1", "hydra/sweeper/sampler=grid", "hydra.sweeper.isolate=false")
+    old, new = tmp_path / "sweep", tmp_path / "new"
+    more = (f"hydra.sweep.dir={new}", f"hydra.sweeper.warm_start.sweeps=[{old}]", "hydra.sweeper.isolate=false")
+    done = sweep(*more, "+x0=interval(0,0.5)", "+x1=0", "+seed=0,1", "hydra.sweeper.n_trials=2")
+    assert f"1 results of {old}; 1 left out" in done.stdout  # 0.75 lies outside
+    taken, *run = load(new).trials
+    assert taken.params == {"x0": 0.25}
+    assert taken.values == pytest.approx([0.255, 0.5])
+    assert [trial.user_attrs["jobs"] for trial in run] == [[2, 3], [4, 5]]
+    again = sweep(*more, "+x0=interval(0,0.5)", "+x1=0", "+seed=0,1", "hydra.sweeper.n_trials=3")
+    assert "results of" not in again.stdout
+    assert len(load(new).trials) == 4
+
+    other = (f"hydra.sweep.dir={tmp_path / 'other'}", *more[1:], "+wrong=no", "hydra.sweeper.n_trials=1")
+    assert "0 results of" in sweep(*other, "+x0=interval(0,0.5)", "+x1=0", "+seed=0,1").stdout
 
 
 def test_timeout_starts_no_more_trials(sweep: Sweep, tmp_path: Path) -> None:

@@ -78,11 +78,12 @@ class Task:
         return outcomes[0]
 
 
-def finished_job(overrides: Sequence[str], directory: Path) -> Outcome | None:
-    """The outcome that a job with these overrides has left in its directory; None if there is none."""
+def left_outcome(directory: Path, overrides: Sequence[str] | None = None) -> Outcome | None:
+    """The outcome that a job (with these overrides) has left in its directory; None if there is none."""
     try:
         entry = json.loads((directory / OUTCOME).read_text(encoding="utf-8"))
-        return Outcome.from_json(entry["outcome"]) if entry["overrides"] == list(overrides) else None
+        wanted = overrides is None or entry["overrides"] == list(overrides)
+        return Outcome.from_json(entry["outcome"]) if wanted else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

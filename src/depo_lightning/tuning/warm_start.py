@@ -16,6 +16,7 @@ from depo_lightning.errors import ConfigError
 from depo_lightning.progress import console
 from depo_lightning.sweeps.points import PointStatus, SweepPoint, collect_points
 from depo_lightning.tuning.config import SweeperConfig
+from depo_lightning.tuning.jobs import left_outcome
 from depo_lightning.tuning.opening import settled_config
 from depo_lightning.tuning.outcome import Outcome, State, mean_outcome, violation
 from depo_lightning.tuning.space import Space
@@ -60,7 +61,7 @@ def take_over(
 def _by_parameters(space: Space, points: list[SweepPoint]) -> dict[tuple[tuple[str, Any], ...], list[SweepPoint]]:
     groups: dict[tuple[tuple[str, Any], ...], list[SweepPoint]] = defaultdict(list)
     for point in points:
-        if point.status is PointStatus.FINISHED and all(name in point.overrides for name in space.parameters):
+        if _metrics(point) and all(name in point.overrides for name in space.parameters):
             groups[tuple((name, point.overrides[name]) for name in space.parameters)].append(point)
     return groups
 
@@ -111,6 +112,12 @@ def _same(point: SweepPoint, job: DictConfig, space: Space) -> bool:
 
 
 def _metrics(point: SweepPoint) -> dict[str, float]:
+    """What a job measured, by the sweeper's own record or by a run's results; empty where it did not finish."""
+    record = left_outcome(point.directory)
+    if record is not None:
+        return record.metrics
+    if point.status is not PointStatus.FINISHED:
+        return {}
     tables = [("", point.metrics), *((f"{name}/", table) for name, table in point.baselines.items())]
     return {
         f"{prefix}{name}{end}": value

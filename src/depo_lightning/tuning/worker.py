@@ -15,7 +15,7 @@ from depo_lightning.files import write_atomic
 from depo_lightning.progress import console
 from depo_lightning.tracking_link import TRIAL, read_link
 from depo_lightning.tuning.config import SweeperConfig
-from depo_lightning.tuning.jobs import Task, finished_job, run_isolated
+from depo_lightning.tuning.jobs import Task, left_outcome, run_isolated
 from depo_lightning.tuning.opening import open_storage
 from depo_lightning.tuning.outcome import Outcome, State, mean_outcome, violation
 from depo_lightning.tuning.settings import make_sampler
@@ -86,7 +86,7 @@ class Worker:
         self._print_end(shared, assignment.number, outcome, constraints, time.monotonic() - started)
 
     def _job(self, number: int, overrides: list[str], folder: Path) -> Outcome:
-        done = finished_job(overrides, folder)
+        done = left_outcome(folder, overrides)
         if done is not None and done.state is State.COMPLETE:
             return done
         if self.settings.isolate:
