@@ -77,3 +77,35 @@ def test_importing_the_callback_is_light():
 def test_no_logger_no_summary(sweep, logger, capsys):
     SweepReport(logger=logger)._report(sweep)
     assert not (sweep / "summary").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("data error:\n  - no desirable trajectory\n", 2),
+        ("configuration error:\n  - alpha1\n", 2),
+        ("machine error:\n  - the disk is full\n", 1),
+        ("Traceback (most recent call last):\n  ...\nKeyError: 1\n", 1),
+        (None, 0),
+    ],
+)
+def test_failures_in_other_processes_end_the_sweep_with_their_exit_code(sweep, text, code, monkeypatch):
+    """`sweep` has a missing job, which is no failure, and a failed one."""
+    codes = []
+    monkeypatch.setattr("depo_lightning.sweeps.callback.fail_later", codes.append)
+    if text is None:
+        (sweep / "10" / "error.txt").unlink()
+    else:
+        (sweep / "10" / "error.txt").write_text(text)
+    SweepReport()._report(sweep)
+    assert max(codes, default=0) == code
+
+
+def test_a_failed_trial_without_word_from_its_job_counts_and_a_pruned_one_does_not(sweep, trial, monkeypatch):
+    codes = []
+    monkeypatch.setattr("depo_lightning.sweeps.callback.fail_later", codes.append)
+    (sweep / "10" / "error.txt").unlink()
+    for state, expected in (("pruned", []), ("running", []), ("fail", [1])):
+        (sweep / "4" / "trial.json").write_text(json.dumps(trial(4, state)))
+        SweepReport()._report(sweep)
+        assert codes == expected

@@ -10,8 +10,9 @@ import shutil
 import pytest
 
 from depo_lightning.errors import ConfigError, DataError
+from depo_lightning.sweeps.formats import csv_text
 from depo_lightning.sweeps.points import PointStatus, collect_points, varied_keys
-from depo_lightning.sweeps.report import build_report, csv_text, write_report
+from depo_lightning.sweeps.report import build_report, write_report
 from depo_lightning.sweeps.table import markdown, sweep_table, table_rows
 
 OBJECTIVES = {"success_rate": "maximize", "tokens_all": "minimize"}
@@ -25,7 +26,6 @@ def test_points_in_order_of_job_with_what_became_of_them(sweep):
     assert points[1].overrides == {"alpha1": 0, "alpha2": 3, "thresholds": "relative"}
     assert points[1].metrics["tokens_all"].mean == 240
     assert varied_keys(points) == ["alpha1", "alpha2"]
-    assert points[1].label(["alpha1", "alpha2"]) == "α1 = 0, α2 = 3"
 
 
 def test_jobs_without_results_are_never_zero(sweep):

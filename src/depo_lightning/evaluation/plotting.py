@@ -59,6 +59,13 @@ def looks(policies: Sequence[str]) -> dict[str, Look]:
 
 def new_figure(xlabel: str, ylabel: str, width: float = 5.6, height: float = 3.7) -> tuple[Figure, Axes]:
     """An empty figure in the project's style; sizes in inches."""
+    figure, (axes,) = new_panels([xlabel], width, height)
+    axes.set_ylabel(ylabel)
+    return figure, axes
+
+
+def new_panels(xlabels: Sequence[str], width: float, height: float) -> tuple[Figure, list[Axes]]:
+    """An empty figure of panels side by side that share their y axis, one per x label."""
     style: dict[Any, Any] = {
         "font.size": 9,
         "axes.edgecolor": MUTED,
@@ -73,12 +80,12 @@ def new_figure(xlabel: str, ylabel: str, width: float = 5.6, height: float = 3.7
     with rc_context(style):
         figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
         FigureCanvasAgg(figure)
-        axes = figure.subplots()
-    axes.grid(color=GRID, linewidth=0.7)
-    axes.set_axisbelow(True)
-    axes.set_xlabel(xlabel)
-    axes.set_ylabel(ylabel)
-    return figure, axes
+        panels = list(figure.subplots(1, len(xlabels), sharey=True, squeeze=False)[0])
+    for axes, xlabel in zip(panels, xlabels, strict=True):
+        axes.grid(color=GRID, linewidth=0.7)
+        axes.set_axisbelow(True)
+        axes.set_xlabel(xlabel)
+    return figure, panels
 
 
 def note(figure: Figure, text: str) -> None:

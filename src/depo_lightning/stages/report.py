@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import platform
 import shutil
 from collections.abc import Iterable
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import OmegaConf
 
 from depo_lightning.config import Config
+from depo_lightning.evaluation.episode_table import EPISODE_TABLE, episode_table
 from depo_lightning.evaluation.figures import write_success_figure
 from depo_lightning.evaluation.metrics import summarise
 from depo_lightning.evaluation.paired import paired_difference, policy_results
@@ -53,7 +55,8 @@ def report(
         tracker: of the run.
 
     Returns:
-        Metric name → mean, of the main policy.
+        For a sweeper: metric → mean of the main policy, `_se` → its standard error, and `bc/success_rate` and the
+        like for every policy; NaN where a metric is undefined.
     """
     output = Path(config.output)
     episodes = {name: read_jsonl(store.path(stage) / EPISODES) for name, stage in evaluations.items()}
@@ -74,6 +77,7 @@ def report(
     with machine_faults("the results could not be written", output):
         write_atomic(output / "config.yaml", OmegaConf.to_yaml(OmegaConf.structured(config)))
         write_jsonl(output / EPISODES, _named(episodes))
+        write_atomic(output / EPISODE_TABLE, episode_table(episodes))
         write_success_figure(results, output / FIGURE)
         write_atomic(output / "table.md", markdown_table(results))
         _copy_policies(store, policies, output / "policies")
@@ -83,7 +87,17 @@ def report(
     tracker.report(results, output / FIGURE)
     console.print(results_table(results))
     console.print(f"results, figure, episodes and policies: {output}", markup=False)
-    return {name: value["mean"] for name, value in results["policies"][main]["metrics"].items()}
+    return objectives(results)
+
+
+def objectives(results: dict[str, Any]) -> dict[str, float]:
+    """A run's results as the flat numbers that a sweep's objectives and constraints name."""
+    flat = {}
+    for prefix, policy in (("", results["main"]), *((f"{name}/", name) for name in results["policies"])):
+        for name, value in results["policies"][policy]["metrics"].items():
+            for end, number in (("", value["mean"]), ("_se", value["se"])):
+                flat[f"{prefix}{name}{end}"] = math.nan if number is None else number
+    return flat
 
 
 def _policies(episodes: dict[str, list[Trajectory]], config: Config) -> dict[str, Any]:

@@ -26,7 +26,7 @@ class SweepReport(Callback):
 
     Args:
         policy: the policy to compare; None is the one that each job's results name as `main`.
-        objectives: metric → direction; None is success up, tokens per episode down.
+        objectives: metric → direction; None is what the sweep optimises, else success up, tokens per episode down.
         logger: fields of the logger group (kind, project, entity, offline); None keeps no summary run.
     """
 
@@ -53,9 +53,11 @@ class SweepReport(Callback):
         from depo_lightning.progress import console
         from depo_lightning.sweeps.report import write_report
         from depo_lightning.sweeps.summary_run import log_sweep_summary
-        from depo_lightning.sweeps.table import sweep_table
+        from depo_lightning.sweeps.table import closing_tables
 
         report = write_report(directory, self._policy, self._objectives)
-        console.print(sweep_table(report))
-        console.print(f"table, front and figures: {directory}", markup=False)
+        for code in sorted({code for job in report.jobs if (code := job.exit_code)}):
+            fail_later(code)  # a launcher may have run the jobs in other processes, which keep their failures
+        console.print(closing_tables(report))
+        console.print(f"tables, front and figures: {directory}", markup=False)
         log_sweep_summary(report, **self._logger)

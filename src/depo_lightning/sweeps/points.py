@@ -6,18 +6,25 @@ import json
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
-from depo_lightning.errors import DataError
+from depo_lightning.errors import ConfigError, DataError
+from depo_lightning.evaluation.episode_table import EPISODE_TABLE, EpisodeRow, read_episode_table
 from depo_lightning.evaluation.metrics import Estimate
+from depo_lightning.sweeps.trials import Trial, TrialState, read_trial
+
+if TYPE_CHECKING:
+    from depo_lightning.sweeps.configurations import Configuration
 
 RESULTS, ERROR = "results.json", "error.txt"
+_INPUT_FAULTS = (ConfigError.title, DataError.title)  # what the texts of such errors start with
+SEED = "seed"  # the override that repeats a configuration
 
 
 class PointStatus(StrEnum):
@@ -25,6 +32,7 @@ class PointStatus(StrEnum):
 
     FINISHED = "finished"
     FAILED = "failed"
+    PRUNED = "pruned"
     MISSING = "missing"
 
 
@@ -41,6 +49,10 @@ class SweepPoint:
         policy: the policy's name in the results.
         baselines: metrics of the job's other policies, by policy.
         reason: why there are no results.
+        seed: the training seed; None where nothing tells.
+        episodes: evaluation episodes by policy; empty where the job left no readable `episodes.csv`.
+        fault: why `episodes.csv` or `trial.json` could not be used.
+        trial: the trial that the job belongs to; None in a sweep without trials.
     """
 
     job: int
@@ -51,23 +63,29 @@ class SweepPoint:
     policy: str = ""
     baselines: dict[str, dict[str, Estimate]] = field(default_factory=dict)
     reason: str = ""
+    seed: int | None = None
+    episodes: dict[str, list[EpisodeRow]] = field(default_factory=dict, repr=False)
+    fault: str = ""
+    trial: Trial | None = None
 
     def values(self, objectives: Sequence[str]) -> list[float]:
         """Means of the objectives, NaN where there is none."""
         return [self.metrics[name].mean if name in self.metrics else math.nan for name in objectives]
 
-    def label(self, keys: Sequence[str]) -> str:
-        """The overrides of `keys` in words: `α1 = 3, α2 = 1`."""
-        return ", ".join(f"{_SHORT.get(key, key)} = {self.overrides[key]}" for key in keys if key in self.overrides)
-
-
-_SHORT = {"alpha1": "α1", "alpha2": "α2"}
+    @property
+    def exit_code(self) -> int:
+        """What the job's failure asks of the sweep: 2 where the input is at fault, 1 otherwise; 0 without one."""
+        marker = self.directory / ERROR
+        if marker.is_file():
+            text = marker.read_text(encoding="utf-8", errors="replace").lstrip()
+            return 2 if text.startswith(_INPUT_FAULTS) else 1
+        return int(self.trial is not None and self.trial.state is TrialState.FAIL)
 
 
 def collect_points(sweep_dir: str | os.PathLike[str], policy: str | None = None) -> list[SweepPoint]:
     """Read every job directory of a sweep, in order of job number.
 
-    A job directory is a child with `.hydra/overrides.yaml`. Results that are absent, unreadable or lack the policy
+    Results that are absent, unreadable or lack the policy
     make the point missing or failed, with the reason; nothing is counted as 0.
 
     Args:
@@ -77,37 +95,81 @@ def collect_points(sweep_dir: str | os.PathLike[str], policy: str | None = None)
     Raises:
         DataError: there is no such directory.
     """
+    points = [_read(path, policy) for path in job_directories(sweep_dir)]
+    by_job = {job: point.trial for point in points if point.trial for job in point.trial.jobs}
+    points = [_of_trial(point, point.trial or by_job.get(point.job)) for point in points]
+    return sorted(points, key=lambda point: (point.job, point.directory.name))
+
+
+def job_directories(sweep_dir: str | os.PathLike[str]) -> list[Path]:
+    """The jobs' directories: children with `.hydra/overrides.yaml`. The sweeper's own files are none.
+
+    Raises:
+        DataError: there is no such directory.
+    """
     root = Path(sweep_dir)
     if not root.is_dir():
         raise DataError(f"{root}: no such directory; give the directory of a sweep")
-    jobs = [path for path in root.iterdir() if (path / ".hydra" / "overrides.yaml").is_file()]
-    return sorted((_read(path, policy) for path in jobs), key=lambda point: (point.job, point.directory.name))
+    return [path for path in root.iterdir() if (path / ".hydra" / "overrides.yaml").is_file()]
 
 
-def varied_keys(points: Sequence[SweepPoint]) -> list[str]:
+def varied_keys(points: Sequence[SweepPoint | Configuration]) -> list[str]:
     """The override keys whose values differ between points, sorted; a key that some points lack differs too."""
     keys = sorted({key for point in points for key in point.overrides})
     return [key for key in keys if len({repr(point.overrides.get(key)) for point in points}) > 1]
 
 
 def _read(path: Path, policy: str | None) -> SweepPoint:
+    point = _read_results(path, policy)
+    try:
+        return replace(point, trial=read_trial(path))
+    except ValueError as error:
+        return replace(point, fault=str(error))
+
+
+def _of_trial(point: SweepPoint, trial: Trial | None) -> SweepPoint:
+    """The job as one of a trial, whose end tells what became of a job without results."""
+    if trial is None or point.status is PointStatus.FINISHED:
+        return replace(point, trial=trial)
+    status = {TrialState.PRUNED: PointStatus.PRUNED, TrialState.FAIL: PointStatus.FAILED}.get(trial.state, point.status)
+    reason = trial.reason if point.status is PointStatus.MISSING and trial.reason else point.reason
+    return replace(point, trial=trial, status=status, reason=reason)
+
+
+def _read_results(path: Path, policy: str | None) -> SweepPoint:
     job, overrides = _job_number(path), _overrides(path)
+    seed = overrides.get(SEED)
+    unfinished = SweepPoint(job, path, overrides, PointStatus.FAILED, seed=seed if isinstance(seed, int) else None)
     if (path / ERROR).exists():
-        return SweepPoint(job, path, overrides, PointStatus.FAILED, reason=_first_fault(path))
+        return replace(unfinished, reason=_first_fault(path))
     try:
         results = json.loads((path / RESULTS).read_text(encoding="utf-8"))
         name = policy or results["main"]
         tables = {key: _estimates(entry["metrics"]) for key, entry in results["policies"].items()}
+        seed = results.get("seeds", {}).get("training", unfinished.seed)
     except FileNotFoundError:
-        return SweepPoint(job, path, overrides, PointStatus.MISSING, reason=f"no {RESULTS}")
+        return replace(unfinished, status=PointStatus.MISSING, reason=f"no {RESULTS}")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        reason = f"{RESULTS} cannot be read: {type(error).__name__}: {error}"
-        return SweepPoint(job, path, overrides, PointStatus.FAILED, reason=reason)
+        return replace(unfinished, reason=f"{RESULTS} cannot be read: {type(error).__name__}: {error}")
     if name not in tables:
-        reason = f"{RESULTS} has no policy {name!r}, only {', '.join(tables)}"
-        return SweepPoint(job, path, overrides, PointStatus.FAILED, reason=reason)
+        return replace(unfinished, reason=f"{RESULTS} has no policy {name!r}, only {', '.join(tables)}")
     baselines = {key: table for key, table in tables.items() if key != name}
-    return SweepPoint(job, path, overrides, PointStatus.FINISHED, tables[name], name, baselines)
+    episodes, fault = _episodes(path)
+    return SweepPoint(
+        job, path, overrides, PointStatus.FINISHED, tables[name], name, baselines,
+        seed=seed, episodes=episodes, fault=fault,
+    )  # fmt: skip
+
+
+def _episodes(path: Path) -> tuple[dict[str, list[EpisodeRow]], str]:
+    """The job's episodes, or none and why."""
+    try:
+        return read_episode_table(path / EPISODE_TABLE), ""
+    except FileNotFoundError:
+        return {}, f"no {EPISODE_TABLE}"
+    except (OSError, ValueError, DataError) as error:
+        fault = error.faults[0] if isinstance(error, DataError) else str(error)
+        return {}, f"{EPISODE_TABLE} cannot be read: {fault.removeprefix(f'{path}/')}"
 
 
 def _estimates(metrics: Mapping[str, Mapping[str, Any]]) -> dict[str, Estimate]:

@@ -1,35 +1,35 @@
-"""What a sweep leaves: `sweep.csv`, `sweep.md`, `pareto.json`, `pareto.png`, `pareto.html`."""
+"""What a sweep leaves: tables, the Pareto front, differences and importances as data, as figures and as a page."""
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from omegaconf import OmegaConf
 
 from depo_lightning import pareto
 from depo_lightning.errors import ConfigError
-from depo_lightning.evaluation.metrics import Estimate, number
+from depo_lightning.evaluation.crossed import Bootstrap
 from depo_lightning.files import write_atomic
-from depo_lightning.sweeps.points import SweepPoint, collect_points, varied_keys
+from depo_lightning.sweeps.baselines import Baseline, collect_baselines
+from depo_lightning.sweeps.configurations import Configuration, all_tasks, configurations, spans
+from depo_lightning.sweeps.differences import (
+    ComparisonTable,
+    against_baseline,
+    among,
+    front_shares,
+    resamples_for,
+)
+from depo_lightning.sweeps.importance import importance
+from depo_lightning.sweeps.points import PointStatus, SweepPoint, collect_points, varied_keys
 
 OBJECTIVES = {"success_rate": "maximize", "tokens_all": "minimize"}
-_MARGIN = 0.1  # of the range, added to the worst value, so that the extremes of a front count too
-
-
-@dataclass(frozen=True)
-class Baseline:
-    """A policy beside the swept one, as measured by `jobs`; jobs that agree share one entry."""
-
-    policy: str
-    jobs: tuple[int, ...]
-    metrics: dict[str, Estimate]
+MARGIN = 0.1  # of the range, added to the worst value, so that the extremes of a front count too
 
 
 @dataclass(frozen=True)
@@ -37,17 +37,26 @@ class Report:
     """A sweep and its Pareto front.
 
     Attributes:
-        points: all jobs, in order of job number.
+        points: the configurations, in order of their lowest job number.
+        jobs: all jobs, in order of job number.
         objectives: objective → direction.
-        keys: the override keys that vary over the sweep.
+        keys: the override keys that vary over the configurations.
         front: indices into `points`.
         baselines: the other policies.
-        reference: reference point of the hypervolume, an entry per objective; None without a finished job.
-        hypervolume: of the front; 0 without a finished job.
+        reference: reference point of the hypervolume, an entry per objective; None without a measured point.
+        hypervolume: of the front; 0 without a measured point.
+        hypervolume_history: the same of the first, the first two … configurations.
+        front_share: per configuration the share of joint bootstrap resamples in which it is on the front; None
+            where that cannot be told.
+        differences: to BC, and among configurations.
+        importance: objective → parameter → share.
+        importance_reasons: objective → why it has no importances.
+        notes: what a reader has to know about the data.
         directory: where the files are.
     """
 
-    points: list[SweepPoint]
+    points: list[Configuration]
+    jobs: list[SweepPoint]
     objectives: dict[str, str]
     keys: list[str]
     front: list[int]
@@ -55,115 +64,133 @@ class Report:
     reference: list[float] | None
     hypervolume: float
     directory: Path
+    hypervolume_history: list[float] = field(default_factory=list)
+    front_share: list[float | None] = field(default_factory=list)
+    differences: list[ComparisonTable] = field(default_factory=list)
+    importance: dict[str, dict[str, float]] = field(default_factory=dict)
+    importance_reasons: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def seeded(self) -> bool:
+        """Whether the sweep repeats configurations."""
+        return any(len(point.jobs) > 1 for point in self.points)
+
+    @property
+    def trials(self) -> bool:
+        """Whether the jobs belong to trials of a study."""
+        return any(point.trial for point in self.points)
 
 
 def write_report(
     sweep_dir: str | os.PathLike[str],
     policy: str | None = None,
     objectives: Mapping[str, str] | None = None,
+    reference: Mapping[str, Any] | None = None,
 ) -> Report:
-    """Collect a sweep's points, compute the front, write table and figures into the sweep's directory.
+    """Collect a sweep's points, compute the front, write tables and figures into the sweep's directory.
 
     Args:
         sweep_dir: Hydra's sweep directory.
         policy: the policy to compare; None is the one that each job's results name as `main`.
-        objectives: metric → "maximize" or "minimize", at least two; None is success up, tokens per episode down.
-            The first two are drawn, the front is that of all.
+        objectives: metric → "maximize" or "minimize", at least two; None is what the sweep itself optimised, else
+            success up, tokens per episode down. The first two are drawn, the front is that of all.
+        reference: swept values of the configuration that others are compared with; None is the first.
 
     Raises:
-        ConfigError: fewer than two objectives, or an unknown direction.
+        ConfigError: fewer than two objectives, an unknown direction, or no such reference.
         DataError: no such directory. MachineError: it cannot be written.
     """
-    from depo_lightning.sweeps import figures, table
+    from depo_lightning.sweeps import figures, formats, latex, page, table
 
-    report = build_report(sweep_dir, policy, dict(objectives or OBJECTIVES))
+    wanted = dict(objectives) if objectives else sweep_objectives(sweep_dir) or OBJECTIVES
+    report = build_report(sweep_dir, policy, dict(wanted), reference)
     root = report.directory
-    write_atomic(root / "sweep.csv", csv_text(report))
+    write_atomic(root / "sweep.csv", formats.csv_text(report))
+    write_atomic(root / "configurations.csv", formats.configurations_csv(report))
     write_atomic(root / "sweep.md", table.markdown(report))
-    write_atomic(root / "pareto.json", json.dumps(to_json(report), indent=1, allow_nan=False) + "\n")
-    figures.write_png(report, root / "pareto.png")
-    figures.write_html(report, root / "pareto.html")
+    write_atomic(root / "sweep.tex", latex.latex_text(report))
+    write_atomic(root / "pareto.json", json.dumps(formats.to_json(report), indent=1, allow_nan=False) + "\n")
+    figures.write_pngs(report, root)
+    page.write_html(report, root / "pareto.html")
     return report
 
 
-def build_report(sweep_dir: str | os.PathLike[str], policy: str | None, objectives: dict[str, str]) -> Report:
+def build_report(
+    sweep_dir: str | os.PathLike[str],
+    policy: str | None,
+    objectives: dict[str, str],
+    reference: Mapping[str, Any] | None = None,
+) -> Report:
     """The report without its files; arguments as for `write_report`."""
     if len(objectives) < 2:
         raise ConfigError(f"objectives={objectives!r}: a front needs two objectives; add one with its direction")
-    points = collect_points(sweep_dir, policy)
+    jobs = collect_points(sweep_dir, policy)
+    tasks = all_tasks(jobs)
+    bootstrap = Bootstrap(len(tasks), resamples_for(len(jobs)) if tasks else 0)
+    points = configurations(jobs, bootstrap, tasks)
+    keys = varied_keys(points)
     names, directions = list(objectives), list(objectives.values())
-    values = [point.values(names) for point in points]
+    baselines = collect_baselines(points, bootstrap, tasks)
+    values = [point.values(names) if point.eligible else [np.nan] * len(names) for point in points]
     front = pareto.front(values, directions)
-    baselines = _baselines(points)
-    measured = [*values, *([b.metrics[name].mean for name in names] for b in baselines if _has(b, names))]
-    reference = _reference(measured, directions)
-    volume = 0.0 if reference is None else pareto.hypervolume([values[i] for i in front], reference, directions)
-    return Report(points, objectives, varied_keys(points), front, baselines, reference, volume, Path(sweep_dir))
+    drawn = [point.values(names) for point in points] + [
+        [b.metrics[name].mean for name in names] for b in baselines if all(name in b.metrics for name in names)
+    ]
+    bound = _reference(drawn, directions)
+    history = [_volume(values[: n + 1], bound, directions) for n in range(len(values))]
+    shares, reasons = importance(points, keys, objectives)
+    return Report(
+        points=points,
+        jobs=jobs,
+        objectives=objectives,
+        keys=keys,
+        front=front,
+        baselines=baselines,
+        reference=bound,
+        hypervolume=history[-1] if history else 0.0,
+        directory=Path(sweep_dir),
+        hypervolume_history=history,
+        front_share=front_shares(points, objectives, bootstrap),
+        differences=[against_baseline(points, keys, bootstrap), among(points, keys, bootstrap, reference)],
+        importance=shares,
+        importance_reasons=reasons,
+        notes=_notes(jobs, points),
+    )
 
 
-def csv_text(report: Report) -> str:
-    """`sweep.csv`: a line per job with what varied and every metric; no times, no paths.
+def sweep_objectives(sweep_dir: str | os.PathLike[str]) -> dict[str, str]:
+    """What the sweep itself optimises, from the `multirun.yaml` that Hydra leaves; empty if it says nothing.
 
-    The same jobs give the same text, in whatever order and with however many interruptions they ran.
+    Raises:
+        ConfigError: `hydra.sweeper.objectives` is no mapping of metrics to directions.
     """
-    metrics = sorted({name for point in report.points for name in point.metrics})
-    columns = [f"{name}{end}" for name in metrics for end in ("", "_se", "_n")]
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["job", "status", *report.keys, "policy", *columns, "on_front"])
-    for index, point in enumerate(report.points):
-        estimates = [point.metrics.get(name) for name in metrics]
-        cells = [cell for e in estimates for cell in ((number(e.mean), number(e.se), e.n) if e else (None,) * 3)]
-        swept = [point.overrides.get(key) for key in report.keys]
-        writer.writerow([point.job, point.status, *swept, point.policy, *cells, int(index in report.front)])
-    return text.getvalue()
+    path = Path(sweep_dir) / "multirun.yaml"
+    if not path.is_file():
+        return {}
+    found = OmegaConf.select(OmegaConf.load(path), "hydra.sweeper.objectives")
+    if found is None:
+        return {}
+    if not OmegaConf.is_dict(found):
+        raise ConfigError(f"{path}: hydra.sweeper.objectives={found!r}: expected metric: maximize or minimize")
+    return {str(name): str(direction).lower() for name, direction in found.items()}
 
 
-def to_json(report: Report) -> dict[str, Any]:
-    """`pareto.json`: objectives, points with their overrides, front, baselines, hypervolume and its reference."""
-    names = list(report.objectives)
-    points = [
-        {
-            "job": point.job,
-            "status": str(point.status),
-            "reason": point.reason,
-            "overrides": point.overrides,
-            "policy": point.policy,
-            "objectives": {name: point.metrics[name].to_json() for name in names if name in point.metrics},
-            "on_front": index in report.front,
-        }
-        for index, point in enumerate(report.points)
-    ]
-    baselines = [
-        {
-            "policy": b.policy,
-            "jobs": list(b.jobs),
-            "objectives": {n: b.metrics[n].to_json() for n in names if n in b.metrics},
-        }
-        for b in report.baselines
-    ]
-    return {
-        "objectives": [{"name": name, "direction": direction} for name, direction in report.objectives.items()],
-        "points": points,
-        "front": report.front,
-        "hypervolume": report.hypervolume,
-        "reference_point": report.reference,
-        "reference_rule": f"worst value among points and baselines, worsened by {_MARGIN:.0%} of the range",
-        "baselines": baselines,
-    }
+def _volume(values: Sequence[Sequence[float]], bound: list[float] | None, directions: Sequence[str]) -> float:
+    return 0.0 if bound is None else pareto.hypervolume(values, bound, directions)
 
 
-def _baselines(points: Sequence[SweepPoint]) -> list[Baseline]:
-    """Other policies, each distinct measurement once: jobs of one sweep mostly share them."""
-    found: dict[tuple[str, str], tuple[list[int], dict[str, Estimate]]] = {}
-    for point in points:
-        for policy, metrics in point.baselines.items():
-            found.setdefault((policy, repr(metrics)), ([], metrics))[0].append(point.job)
-    return [Baseline(policy, tuple(jobs), metrics) for (policy, _), (jobs, metrics) in found.items()]
-
-
-def _has(baseline: Baseline, names: Sequence[str]) -> bool:
-    return all(name in baseline.metrics for name in names)
+def _notes(jobs: Sequence[SweepPoint], points: Sequence[Configuration]) -> list[str]:
+    """Faults of the jobs' files, alike ones together; seeds that some configurations lack."""
+    faults: dict[str, list[int]] = {}
+    for job in jobs:
+        if job.fault:
+            faults.setdefault(job.fault, []).append(job.job)
+    notes = [f"job{'s' if len(n) > 1 else ''} {spans(n)}: {fault}" for fault, n in faults.items()]
+    counts = sorted({len(point.seeds) for point in points if point.status is PointStatus.FINISHED})
+    if len(counts) > 1:
+        notes.append(f"means are over {counts[0]} to {counts[-1]} seeds; differences are over common seeds")
+    return notes
 
 
 def _reference(measured: Sequence[Sequence[float]], directions: Sequence[str]) -> list[float] | None:
@@ -173,7 +200,7 @@ def _reference(measured: Sequence[Sequence[float]], directions: Sequence[str]) -
         return None
     reference = []
     for column, direction in zip(values.T, directions, strict=True):
-        margin = _MARGIN * (float(np.ptp(column)) or abs(float(column[0])) or 1.0)
+        margin = MARGIN * (float(np.ptp(column)) or abs(float(column[0])) or 1.0)
         worse = column.min() - margin if direction == pareto.Direction.MAXIMIZE else column.max() + margin
         reference.append(float(worse))
     return reference

@@ -1,41 +1,66 @@
-"""The closing table of a sweep, for the terminal, for Markdown and as plain rows."""
+"""The closing tables of a sweep, for the terminal, for Markdown and as plain rows."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from rich import box
+from rich.console import Group
 from rich.markup import escape
 from rich.table import Table
 
+from depo_lightning.evaluation.crossed import CONTRASTS, Contrast
 from depo_lightning.evaluation.metrics import Estimate, number
 from depo_lightning.evaluation.table import MISSING, plus_minus, policy_label
 from depo_lightning.pareto import Direction
+from depo_lightning.sweeps.configurations import Configuration, plain, spans
+from depo_lightning.sweeps.differences import ComparisonTable
 from depo_lightning.sweeps.points import PointStatus
 from depo_lightning.sweeps.report import Report
 
+Cells = tuple[list[str], list[list[str]]]  # header and rows
+
+CONTRAST_FORMS = {  # name shown, decimals
+    "success": ("success rate", 3),
+    "reward": ("mean reward", 3),
+    "tokens": ("T@All", 1),
+    "tokens_percent": ("T@All, %", 1),
+    "steps": ("S@All", 2),
+    "steps_percent": ("S@All, %", 1),
+}
+_TERMINAL = ("success", "tokens", "tokens_percent", "steps_percent")  # as many as 100 columns hold
+
 
 def sweep_table(report: Report) -> Table:
-    """The closing table for a terminal; points of the front carry a star and come first."""
-    header, rows = _rows(report)
-    table = Table(box=box.SIMPLE_HEAD, caption=_closing(report), caption_justify="left", title="sweep")
+    """The table of configurations for a terminal; those of the front carry a star and come first."""
+    header, rows = configuration_cells(report)
+    table = _table(closing(report), title="sweep")
     for name in header:
-        table.add_column(name, justify="left" if name == "note" else "right")
+        table.add_column(escape(name), justify="left" if name == "note" else "right", overflow="fold")
     for row in rows:
         table.add_row(*map(escape, row), style="bold" if row[0].endswith("*") else None)
     return table
 
 
+def closing_tables(report: Report) -> Group:
+    """What a sweep ends with on a terminal: configurations, differences, notes."""
+    parts = [_difference_table(table) if table.rows else escape(table.note) for table in report.differences]
+    return Group(sweep_table(report), *parts, *map(escape, report.notes))
+
+
 def markdown(report: Report) -> str:
-    """The same as GitHub Markdown."""
-    header, rows = _rows(report)
-    lines = [header, ["---:"] * len(header), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + f"\n\n{_closing(report)}\n"
+    """Configurations, all their differences and notes as GitHub Markdown."""
+    parts = [_markdown(*configuration_cells(report)), closing(report)]
+    for table in report.differences:
+        parts += [_markdown(*difference_cells(table))] if table.rows else []
+        parts.append(table.note.replace("*", "\\*"))
+    return "\n\n".join([*parts, *report.notes]) + "\n"
 
 
 def table_rows(report: Report) -> tuple[list[str], list[list[Any]]]:
-    """The points as plain values, a row each: job, what varied, objectives with standard errors, front, status."""
+    """The configurations as plain values, a row each: job, what varied, objectives with errors, front, status."""
     names = list(report.objectives)
     header = ["job", *report.keys, *(f"{name}{end}" for name in names for end in ("", "_se")), "on_front", "status"]
     rows: list[list[Any]] = []
@@ -47,40 +72,112 @@ def table_rows(report: Report) -> tuple[list[str], list[list[Any]]]:
     return header, rows
 
 
-def _rows(report: Report) -> tuple[list[str], list[list[str]]]:
+def configuration_cells(report: Report) -> Cells:
+    """The table of configurations as text, those of the front first, then the baselines."""
     names = list(report.objectives)
-    first, up = names[0], report.objectives[names[0]] == Direction.MAXIMIZE
+    shares = any(share is not None for share in report.front_share)
+    extra = [*report.keys, *(["seeds"] if report.seeded else [])]
+    digits = 3 if report.trials else 6  # suggested values are of any length
+    header = ["trial" if report.trials else "job", *extra, *names, *(["front share"] if shares else []), "note"]
+    rows = []
+    for index in table_order(report):
+        point, share = report.points[index], report.front_share[index]
+        star = " *" if index in report.front else ""
+        first = spans(point.numbers)
+        if report.trials:
+            first = str(point.trial.number) if point.trial else f"job {first}"
+        swept = [plain(point.overrides[key], digits) if key in point.overrides else MISSING for key in report.keys]
+        seeds = [str(len(point.seeds))] if report.seeded else []
+        cells = [estimate_cell(point.metrics.get(name)) for name in names]
+        cells += [MISSING if share is None else f"{share:.2f}"] if shares else []
+        rows.append([f"{first}{star}", *swept, *seeds, *cells, note_of(point)])
+    for b in report.baselines:
+        cells = [estimate_cell(b.metrics.get(name)) for name in names] + ([MISSING] if shares else [])
+        blank = [MISSING] * (len(extra) - report.seeded) + ([str(len(b.seeds))] if report.seeded else [])
+        rows.append([policy_label(b.policy), *blank, *cells, "baseline"])
+    return header, rows
+
+
+def difference_cells(table: ComparisonTable, names: Sequence[str] = CONTRASTS) -> Cells:
+    """A table of differences as text: a row per comparison."""
+    header = [table.title, *(CONTRAST_FORMS[name][0] for name in names)]
+    rows = []
+    for label, row in zip(table.labels, table.rows, strict=True):
+        rows.append([label, *(contrast_cell(row.contrasts[n], CONTRAST_FORMS[n][1]) for n in names)])
+    return header, rows
+
+
+def contrast_cell(contrast: Contrast, decimals: int) -> str:
+    """`+0.021 * [+0.004, +0.046]`; one star without 0, two if that holds after Bonferroni's correction."""
+    if not np.isfinite(contrast.mean):
+        return MISSING
+    mean = f"{contrast.mean:+.{decimals}f}"
+    if not np.isfinite(contrast.low):
+        return mean
+    stars = " **" if contrast.resolved_all else " *" if contrast.resolved else ""
+    return f"{mean}{stars} [{contrast.low:+.{decimals}f}, {contrast.high:+.{decimals}f}]"
+
+
+def estimate_cell(estimate: Estimate | None) -> str:
+    """`0.746 ± 0.015`; a dash where nothing was measured."""
+    if estimate is None:
+        return MISSING
+    return plus_minus(estimate.to_json(), 3 if abs(estimate.mean) < 2 else 1)
+
+
+def note_of(point: Configuration) -> str:
+    """Why a configuration has no results or cannot be on the front."""
+    broken = ", ".join(dict.fromkeys(name.partition(" ")[0] for name in point.violated))  # names may carry a number
+    parts = [f"infeasible: {broken}"] if broken and point.metrics else []
+    if point.status is PointStatus.PRUNED:
+        parts.append(f"pruned: {point.reason}" if point.reason else "pruned")
+    elif point.reason:
+        parts.append(point.reason)
+    return "; ".join(parts)
+
+
+def table_order(report: Report) -> list[int]:
+    """Indices of the points: those of the front first, then by the first objective."""
+    first, up = next(iter(report.objectives)), next(iter(report.objectives.values())) == Direction.MAXIMIZE
 
     def order(index: int) -> tuple[bool, bool, float]:
         value = report.points[index].values([first])[0]
         known = bool(np.isfinite(value))
         return index not in report.front, not known, (-value if up else value) if known else 0.0
 
-    rows = []
-    for index in sorted(range(len(report.points)), key=order):
-        point = report.points[index]
-        star = " *" if index in report.front else ""
-        swept = [str(point.overrides.get(key, MISSING)) for key in report.keys]
-        cells = [_cell(point.metrics.get(name)) for name in names]
-        note = point.reason if point.status is not PointStatus.FINISHED else ""
-        rows.append([f"{point.job}{star}", *swept, *cells, note])
-    for b in report.baselines:
-        cells = [_cell(b.metrics.get(name)) for name in names]
-        rows.append([policy_label(b.policy), *[MISSING] * len(report.keys), *cells, "baseline"])
-    return ["job", *report.keys, *names, "note"], rows
+    return sorted(range(len(report.points)), key=order)
 
 
-def _cell(estimate: Estimate | None) -> str:
-    if estimate is None:
-        return MISSING
-    return plus_minus(estimate.to_json(), 3 if abs(estimate.mean) < 2 else 1)
-
-
-def _closing(report: Report) -> str:
-    finished = sum(point.status is PointStatus.FINISHED for point in report.points)
+def closing(report: Report) -> str:
+    """What stands under the table of configurations."""
+    finished = sum(job.status is PointStatus.FINISHED for job in report.jobs)
     words = ", ".join(f"{name} {direction}d" for name, direction in report.objectives.items())
-    text = f"* Pareto front of {words}; {finished} of {len(report.points)} jobs finished"
-    if report.reference is None:
-        return f"{text}."
-    bound = ", ".join(f"{value:.4g}" for value in report.reference)
-    return f"{text}; hypervolume {report.hypervolume:.4g} up to ({bound})."
+    text = f"* Pareto front of {words}; {finished} of {len(report.jobs)} jobs finished"
+    if report.reference is not None:
+        bound = ", ".join(f"{value:.4g}" for value in report.reference)
+        text += f"; hypervolume {report.hypervolume:.4g} up to ({bound})"
+    if report.seeded:
+        text += "; means over seeds with their standard errors"
+    if any(share is not None for share in report.front_share):
+        text += "; front share: part of the joint bootstrap resamples in which the configuration is on the front"
+    return f"{text}."
+
+
+def _difference_table(comparisons: ComparisonTable) -> Table:
+    header, rows = difference_cells(comparisons, _TERMINAL)
+    table = _table(comparisons.note)
+    for index, name in enumerate(header):
+        table.add_column(escape(name), justify="right" if index else "left")
+    for row in rows:
+        table.add_row(*(escape(cell.replace(" [", "\n[")) for cell in row))
+    return table
+
+
+def _table(note: str, **options: Any) -> Table:
+    style: dict[str, Any] = {"box": box.SIMPLE_HEAD, "padding": (0, 1, 0, 0), "caption_justify": "left"}
+    return Table(**style, caption=escape(note), **options)
+
+
+def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [header, ["---:"] * len(header), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
