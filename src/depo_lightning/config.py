@@ -214,7 +214,7 @@ class TrainerConfig:
     accelerator: str = "cpu"
     devices: int = 1  # one, for now
     precision: str = "32-true"
-    threads: int | None = None  # CPU threads of torch; null: all cores
+    threads: int | None = None  # CPU threads of torch; null: OMP_NUM_THREADS, else all cores of the job
     gradient_clip: float | None = 1.0
 
 

@@ -10,6 +10,7 @@ from depo_lightning.choices import EfficiencyForm
 from depo_lightning.config import STAGES, Config, EfficiencyConfig, Policy
 from depo_lightning.errors import ConfigError
 from depo_lightning.files import machine_faults
+from depo_lightning.processes import forget_launcher
 from depo_lightning.progress import console
 from depo_lightning.stages.context import CURVES, RESULTS, Context
 from depo_lightning.store import Stage, Store
@@ -87,6 +88,7 @@ def run(config: Config) -> dict[str, float] | None:
     """
     from depo_lightning.tracking import start_tracker
 
+    forget_launcher()
     validate(config)
     _check_output(Path(config.output))
     store = Store(config.store)

@@ -6,6 +6,8 @@ import json
 import os
 import subprocess
 import sys
+import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -65,3 +67,41 @@ def records(directory: Path) -> list[dict[str, Any]]:
     """`trial.json` of every job, in order of job number."""
     folders = sorted((p for p in directory.iterdir() if p.name.isdigit()), key=lambda p: int(p.name))
     return [json.loads((folder / "trial.json").read_text()) for folder in folders]
+
+
+def start(directory: Path, *arguments: str, **env: str) -> subprocess.Popen[str]:
+    """Start the sweep and do not wait; what it prints can be read when it has ended."""
+    return subprocess.Popen(
+        command(directory, *arguments),
+        env=environment(STUB_LOG=str(directory.with_name("log")), **env),
+        cwd=directory.parent,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def wait_for(what: Callable[[], bool], seconds: float = 60.0) -> None:
+    """Wait until something holds."""
+    end = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.02)
+
+
+def lines(directory: Path) -> Counter[str]:
+    """What the jobs of a sweep noted: how often each started and ended."""
+    path = directory.with_name("log")
+    return Counter(path.read_text().splitlines() if path.exists() else ())
+
+
+def check_each_once(study: optuna.Study, directory: Path, count: int, *, restarts: int = 0) -> None:
+    """All trials are complete, each in its own directory, none ran twice but for those that were killed."""
+    assert [trial.number for trial in study.trials] == list(range(count))
+    assert {trial.state.name for trial in study.trials} == {"COMPLETE"}
+    assert [record["trial"] for record in records(directory)] == list(range(count))
+    assert [record["state"] for record in records(directory)] == ["complete"] * count
+    noted = lines(directory)
+    assert [noted[f"end {n}"] for n in range(count)] == [1] * count
+    starts = sum(times for line, times in noted.items() if line.startswith("start"))
+    assert count <= starts <= count + restarts

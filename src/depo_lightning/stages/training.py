@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,12 +12,13 @@ import torch
 from pytorch_lightning.loggers import CSVLogger
 
 from depo_lightning.config import TrainerConfig
+from depo_lightning.processes import cores
 from depo_lightning.tracking import Tracker, lightning_logger
 
 
 def use_threads(trainer: TrainerConfig) -> None:
     """Set torch's CPU threads; the sums of a run are reproducible for a given number of threads."""
-    torch.set_num_threads(trainer.threads or os.cpu_count() or 1)
+    torch.set_num_threads(trainer.threads or cores())
 
 
 def fit(

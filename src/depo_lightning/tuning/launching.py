@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from dataclasses import dataclass
 
 from hydra.core.plugins import Plugins
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 from optuna.trial import TrialState
+from rich.markup import escape
 
 from depo_lightning.errors import ConfigError, MachineError
 from depo_lightning.processes import cores, forget_launcher
 from depo_lightning.progress import console
 from depo_lightning.tuning.config import SweeperConfig
-from depo_lightning.tuning.study import WORKERS, SharedStudy
+from depo_lightning.tuning.study import WORKERS, SharedStudy, study_lock
 from depo_lightning.tuning.worker import Worker
 
 
@@ -93,9 +95,10 @@ class _Launched:
 
 
 def _elsewhere(worker: Worker, shared: SharedStudy, count: int, context: HydraContext, config: DictConfig) -> None:
-    """Launch the workers; those that die are replaced as long as trials start or end.
+    """Launch the workers, and launch them again when some were lost, as long as trials start or end.
 
-    joblib ends all workers when one was killed, a cluster may take back a machine: their trials are taken up again.
+    joblib ends all workers when one was killed; elsewhere the others go on, and are waited for: they take up what the
+    lost ones left.
     """
     if "n_jobs" in config.hydra.launcher:
         config.hydra.launcher.n_jobs = count  # else joblib would hold some of them back
@@ -113,11 +116,22 @@ def _elsewhere(worker: Worker, shared: SharedStudy, count: int, context: HydraCo
                 raise MachineError(
                     f"the launcher's workers cannot run: {reason}; what has ended is kept, the same command goes on"
                 ) from error
-            console.print(f"[yellow]a worker was lost[/]; starting again ({reason})", soft_wrap=True)
+            console.print(f"[yellow]a worker was lost[/] ({escape(reason)})")
+            while _at_work(shared):
+                time.sleep(1.0)
+            if sum(trial.state.is_finished() for trial in shared.own_trials()) >= worker.n_trials:
+                return
+            console.print("starting the workers again")
             continue
         for job in ended:
             _ = job.return_value  # raises what ended a worker
         return
+
+
+def _at_work(shared: SharedStudy) -> bool:
+    """Whether a living worker runs a trial."""
+    with study_lock(shared.directory):
+        return any(t.state is TrialState.RUNNING and shared._alive(t) for t in shared.own_trials())
 
 
 def _progress(shared: SharedStudy) -> int:

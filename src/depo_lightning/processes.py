@@ -1,0 +1,28 @@
+"""What a job may use of the machine, and how it starts processes, where a launcher has started the job itself."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+
+
+def forget_launcher() -> None:
+    """Make `multiprocessing` the standard one again in a process of joblib's.
+
+    There its default start method is joblib's own, which the processes that a job starts are told of and do not know:
+    they would die at once.
+    """
+    if multiprocessing.get_start_method(allow_none=True) == "loky":
+        multiprocessing.set_start_method(None, force=True)
+
+
+def cores() -> int:
+    """How many threads this process should compute with.
+
+    OMP_NUM_THREADS where it is set, as joblib and Ray do for each of their workers; else the cores it may run on,
+    which on a cluster are those of its job.
+    """
+    told = os.environ.get("OMP_NUM_THREADS", "")
+    if told.isdecimal() and int(told) > 0:
+        return int(told)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
