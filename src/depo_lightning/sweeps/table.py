@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,7 @@ CONTRAST_FORMS = {  # name shown, decimals
     "steps": ("S@All", 2),
     "steps_percent": ("S@All, %", 1),
 }
+_MOST_ROWS = 12  # of a table of differences on a terminal
 _TERMINAL = ("success", "tokens", "tokens_percent", "steps_percent")  # as many as 100 columns hold
 
 
@@ -45,9 +47,12 @@ def sweep_table(report: Report) -> Table:
 
 
 def closing_tables(report: Report) -> Group:
-    """What a sweep ends with on a terminal: configurations, differences, notes."""
-    parts = [_difference_table(table) if table.rows else escape(table.note) for table in report.differences]
-    return Group(sweep_table(report), *parts, *map(escape, report.notes))
+    """What a sweep ends with on a terminal: configurations, differences (of many, those of the front), notes."""
+    tables = [_on_front(table, report) for table in report.differences]
+    parts = [_difference_table(table) if table.rows else escape(table.note) for table in tables]
+    hidden = sum(len(table.rows) for table in report.differences) - sum(len(table.rows) for table in tables)
+    rest = [f"{hidden} more differences, of configurations that are not on the front: sweep.md"] if hidden else []
+    return Group(sweep_table(report), *parts, *rest, *map(escape, report.notes))
 
 
 def markdown(report: Report) -> str:
@@ -161,6 +166,12 @@ def closing(report: Report) -> str:
     if any(share is not None for share in report.front_share):
         text += "; front share: part of the joint bootstrap resamples in which the configuration is on the front"
     return f"{text}."
+
+
+def _on_front(table: ComparisonTable, report: Report) -> ComparisonTable:
+    if len(table.rows) <= _MOST_ROWS:
+        return table
+    return replace(table, rows=[row for row in table.rows if row.point in report.front] or table.rows[:_MOST_ROWS])
 
 
 def _difference_table(comparisons: ComparisonTable) -> Table:

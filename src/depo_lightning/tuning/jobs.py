@@ -98,7 +98,7 @@ def run_isolated(task: Task, number: int, overrides: Sequence[str], directory: P
     ours, theirs = fork_server.Pipe(duplex=False)
     child = fork_server.Process(target=_child, args=(theirs, payload), name=f"job {number}")
     with _LAUNCH:
-        fork_server.set_forkserver_preload(list(preload))
+        fork_server.set_forkserver_preload([__name__, *preload])
         child.start()
     theirs.close()
     try:
@@ -117,6 +117,8 @@ def run_isolated(task: Task, number: int, overrides: Sequence[str], directory: P
 
 def _child(connection: Connection, payload: bytes) -> None:
     os.setsid()  # a group of its own: whatever the job starts can be ended with it
+    for notice in (signal.SIGUSR1, signal.SIGUSR2):  # a cluster's, of a time limit: the worker's to act upon
+        signal.signal(notice, signal.SIG_IGN)
     threading.Thread(target=_die_with_parent, daemon=True).start()
     task, number, overrides, directory = cloudpickle.loads(payload)
     try:

@@ -131,7 +131,7 @@ def _elsewhere(worker: Worker, shared: SharedStudy, count: int, context: HydraCo
 def _at_work(shared: SharedStudy) -> bool:
     """Whether a living worker runs a trial."""
     with study_lock(shared.directory):
-        return any(t.state is TrialState.RUNNING and shared._alive(t) for t in shared.own_trials())
+        return any(t.state is TrialState.RUNNING and shared.alive(t) for t in shared.own_trials())
 
 
 def _progress(shared: SharedStudy) -> int:

@@ -80,7 +80,7 @@ class SharedStudy:
         with self._lock:
             trials = self.own_trials()
             started = [t for t in trials if t.state is not TrialState.WAITING]
-            left = next((t for t in started if t.state is TrialState.RUNNING and not self._alive(t)), None)
+            left = next((t for t in started if t.state is TrialState.RUNNING and not self.alive(t)), None)
             if left is None and (len(started) >= self._n_trials or self.too_many_failed(trials)):
                 return None
             last = self._load_sampler()
@@ -118,7 +118,7 @@ class SharedStudy:
         failed = sum(t.state is TrialState.FAIL for t in ended)
         return len(ended) >= _MIN_ENDED and failed > self._max_failure_rate * len(ended)
 
-    def _alive(self, trial: FrozenTrial) -> bool:
+    def alive(self, trial: FrozenTrial) -> bool:
         """Whether the worker that started a trial still holds its lock."""
         if OWNER not in trial.user_attrs:
             return False  # it died between creating the trial and saying so: we hold the lock under which that is done
