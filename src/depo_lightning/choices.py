@@ -35,6 +35,7 @@ class Scoring(StrEnum):
     default = "default"
     agentgym = "agentgym"
 
+
 # Metrics of evaluation episodes (`evaluation.metrics.summarise`), which a sweep's objectives name.
 METRICS = (
     "success_rate",

@@ -102,7 +102,7 @@ def importance_figure(report: Report) -> Figure:
     """Each parameter's importance for each objective."""
     keys = parameters(report)
     height = 1.3 + 0.22 * max(3, len(keys) * max(1, len(report.importance)))
-    figure, axes = plotting.new_figure("importance (PED-ANOVA)", "", height=height)
+    figure, axes = plotting.new_figure("importance (fANOVA)", "", height=height)
     if not keys:
         reasons = sorted(set(report.importance_reasons.values()))
         _empty(axes, f"no importances: {'; '.join(reasons)}")

@@ -108,13 +108,13 @@ def among(
         points: of the report.
         keys: that vary.
         bootstrap: over the sweep's tasks.
-        reference: values that name one configuration; None is the first by swept values.
+        reference: values that name one configuration; None is a study's first trial, else the first by swept values.
 
     Raises:
         ConfigError: `reference` names no measured configuration, or several.
     """
     usable = [i for i, p in enumerate(points) if p.policy in p.panels]
-    usable.sort(key=lambda i: [_order(points[i].overrides.get(key)) for key in keys])
+    usable.sort(key=lambda i: _place(points[i], keys))
     if reference is None and len(usable) <= _ALL_PAIRS:
         title = "difference between configurations"
         pairs = [(j, i) for n, i in enumerate(usable) for j in usable[n + 1 :]]
@@ -134,6 +134,12 @@ def among(
     parts += [f"{lonely} pairs without a common seed"] if lonely else []
     parts += ["nothing to compare with"] if not rows and not parts else []
     return ComparisonTable(title, rows, size, "; ".join(parts))
+
+
+def _place(point: Configuration, keys: Sequence[str]) -> tuple[int, int, list[Any]]:
+    if point.trial:
+        return 0, point.trial.number, []
+    return 1, 0, [_order(point.overrides.get(key)) for key in keys]
 
 
 def front_shares(

@@ -1,8 +1,8 @@
-"""How much each swept parameter matters for each objective: PED-ANOVA, from Optuna.
+"""How much each swept parameter matters for each objective: fANOVA, from Optuna.
 
-PED-ANOVA (Watanabe et al. 2023, IJCAI, arXiv 2304.10255) compares the distribution of a parameter among the better
-half of the configurations with that among all. It needs no model of the objective, and works for grids and for
-suggested points, for numbers beside names.
+fANOVA (Hutter, Hoos and Leyton-Brown 2014, ICML) splits the variance of a random forest over the parameters' ranges. A
+sampler that moves several parameters at once towards what is good does not mislead it as it does methods that compare
+where the better configurations lie. Numbers enter by their rank, so their scale does not matter.
 """
 
 from __future__ import annotations
@@ -16,9 +16,6 @@ from depo_lightning.sweeps.configurations import Configuration
 from depo_lightning.sweeps.points import PointStatus
 
 MINIMUM = 10  # configurations
-_BETTER = 0.5  # the share that is compared with all: sweeps are small, and fewer than five give no stable answer
-_LEVELS = 8  # a parameter with at most so many values is taken as a choice among them
-_WIDE = 100  # ratio of largest to smallest value, from which on a parameter is seen on a logarithmic scale
 
 
 def importance(
@@ -36,15 +33,14 @@ def importance(
     """
     shares: dict[str, dict[str, float]] = {}
     reasons: dict[str, str] = {}
-    for name, direction in objectives.items():
-        sign = -1.0 if direction == "maximize" else 1.0
+    for name in objectives:
         measured = [p for p in points if p.status is PointStatus.FINISHED and math.isfinite(p.values([name])[0])]
-        values = [sign * p.values([name])[0] for p in measured]
+        values = [p.values([name])[0] for p in measured]
         rows = [[p.overrides.get(key) for key in keys] for p in measured]
         if reason := _too_little(keys, rows, values):
             reasons[name] = reason
         else:
-            shares[name] = _ped_anova(keys, rows, values)
+            shares[name] = _fanova(keys, rows, values)
     return shares, reasons
 
 
@@ -60,19 +56,18 @@ def _too_little(keys: Sequence[str], rows: Sequence[Sequence[Any]], values: Sequ
     return ""
 
 
-def _ped_anova(keys: Sequence[str], rows: Sequence[Sequence[Any]], values: Sequence[float]) -> dict[str, float]:
-    """Importances of reaching small values."""
+def _fanova(keys: Sequence[str], rows: Sequence[Sequence[Any]], values: Sequence[float]) -> dict[str, float]:
     import optuna
 
     columns = {key: _column([row[i] for row in rows]) for i, key in enumerate(keys)}
     distributions = {key: distribution for key, (distribution, _) in columns.items()}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of Optuna: experimental parts, ties at the quantile
+        warnings.simplefilter("ignore")  # of Optuna: experimental parts
         study = _quiet_study(optuna)
         for number, value in enumerate(values):
             params = {key: entries[number] for key, (_, entries) in columns.items()}
             study.add_trial(optuna.create_trial(params=params, distributions=distributions, value=value))
-        evaluator = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=_BETTER)
+        evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
         found = optuna.importance.get_param_importances(study, evaluator=evaluator)
     return {key: float(share) for key, share in found.items()}
 
@@ -89,12 +84,10 @@ def _quiet_study(optuna: Any) -> Any:
 
 def _column(values: Sequence[Any]) -> tuple[Any, list[Any]]:
     """A parameter's distribution and its values as Optuna takes them."""
-    from optuna.distributions import CategoricalDistribution, FloatDistribution
+    from optuna.distributions import CategoricalDistribution, IntDistribution
 
-    numeric = all(isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(v) for v in values)
-    distinct = sorted(set(map(float, values))) if numeric else []
-    if len(distinct) > _LEVELS:
-        low, high = distinct[0], distinct[-1]
-        return FloatDistribution(low, high, log=low > 0 and high / low >= _WIDE), [float(v) for v in values]
+    if all(isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(v) for v in values):
+        ranks = {value: rank for rank, value in enumerate(sorted(set(values)))}
+        return IntDistribution(0, len(ranks) - 1), [ranks[value] for value in values]
     texts = [repr(value) for value in values]
     return CategoricalDistribution(sorted(set(texts))), texts

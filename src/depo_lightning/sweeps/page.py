@@ -94,7 +94,7 @@ class _Sections:
         if self._report.importance:
             reading = (
                 "Share of each swept parameter in what sets the better half of the configurations apart, per objective "
-                "(PED-ANOVA; shares sum to 1, and say nothing of the direction)."
+                "(fANOVA; shares sum to 1, and say nothing of the direction)."
             )
             if warning := analysis.noise_warning(self._report):
                 reading += f" {_sentence(warning)}."
