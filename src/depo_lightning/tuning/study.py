@@ -1,9 +1,9 @@
 """One Optuna study that several workers, processes and machines share, and that survives the death of any of them.
 
 Everything that decides is done under one lock in the sweep's directory: which trial is next, what it samples, who
-runs it. A trial's number is that of its first job directly (times the number of repetitions), and stays its own: a
-trial whose worker died is taken up again as it is, not copied. The sampler itself is kept beside the study, so that a
-sweep that was killed samples what an undisturbed one would.
+runs it. Trial n has the jobs n·r to n·r + r − 1, r being the number of repetitions, and keeps its number: one whose
+worker died is taken up again as it is, not copied. The sampler is kept beside the study, so that a sweep that was
+killed samples what an undisturbed one would.
 """
 
 from __future__ import annotations
