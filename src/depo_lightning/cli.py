@@ -77,7 +77,7 @@ def _one_message(error: BaseException) -> str:
     while (cause := causes[-1].__cause__) is not None:
         causes.append(cause)
     lines = dict.fromkeys(line.strip() for item in causes for line in str(item).splitlines())
-    missing = re.search(r"Could not find 'hydra/launcher/(\w+)'", "\n".join(lines))
+    missing = re.search(r"Could not (?:find|load) 'hydra/launcher/(\w+)'", "\n".join(lines))
     if missing and missing[1] in _LAUNCHERS:
         return f'hydra/launcher: {missing[1]} is not installed; run pip install -e ".[{_LAUNCHERS[missing[1]]}]"'
     return "\n    ".join(line for line in lines if line and not line.startswith(("object_type", "reference_type")))

@@ -102,6 +102,46 @@ def test_listed_points_first_then_the_sampler(sweep: Sweep, tmp_path: Path) -> N
     assert 0 < params[1]["x1"] < 1
 
 
+def test_a_grid_with_listed_points_runs_every_point_once(sweep: Sweep, tmp_path: Path) -> None:
+    points = "hydra.sweeper.warm_start.points=[{x0: 0.2, x1: 0.3},{x0: 0.2, x1: 0.4}]"
+    here = ("hydra/sweeper/sampler=grid", "hydra.sweeper.isolate=false", "+x0=0.1,0.2", "+x1=0.3,0.4")
+    sweep(*here, points)
+    assert [list(r["params"].values()) for r in records(tmp_path / "sweep")] == [
+        [0.2, 0.3], [0.2, 0.4], [0.1, 0.3], [0.1, 0.4],
+    ]  # fmt: skip
+    done = sweep(*here, f"hydra.sweeper.warm_start.sweeps=[{tmp_path / 'sweep'}]", f"hydra.sweep.dir={tmp_path / 'n'}")
+    assert "0 of 0 trials done" in done.stdout  # all of the grid is known
+
+
+def test_a_storage_serves_one_directory(sweep: Sweep, tmp_path: Path) -> None:
+    storage = f"hydra.sweeper.storage=sqlite:///{tmp_path / 'study.db'}"
+    sweep(storage, "hydra.sweeper.n_trials=1", "hydra.sweeper.isolate=false")
+    told = sweep(storage, "hydra.sweeper.n_trials=2", f"hydra.sweep.dir={tmp_path / 'other'}", expect=2)
+    assert f"lives in {tmp_path / 'sweep'}" in told.stderr
+    (tmp_path / "sweep").rename(tmp_path / "moved")
+    sweep(storage, "hydra.sweeper.n_trials=2", f"hydra.sweep.dir={tmp_path / 'moved'}", "hydra.sweeper.isolate=false")
+    assert len(records(tmp_path / "moved")) == 2
+
+
+def test_two_constraints_on_one_metric_count_in_a_warm_start_too(sweep: Sweep, tmp_path: Path) -> None:
+    both = "hydra.sweeper.constraints=[{metric: f1, at_least: 0.5},{metric: f1, at_most: 0.9}]"
+    fixed = ("+x1=0", both, "hydra.sweeper.isolate=false")
+    sweep("+x0=0.95,0.6", *fixed, "hydra/sweeper/sampler=grid")
+    more = (f"hydra.sweep.dir={tmp_path / 'new'}", f"hydra.sweeper.warm_start.sweeps=[{tmp_path / 'sweep'}]")
+    sweep("+x0=interval(0,1)", *fixed, *more, "hydra.sweeper.n_trials=1")
+    taken = [trial.constraints for trial in load(tmp_path / "new").trials]
+    assert taken[0] == pytest.approx({"f1 0": -0.45, "f1 1": 0.05})
+    assert taken[0].keys() == taken[2].keys()
+
+
+def test_a_warm_start_does_not_repeat_what_the_same_seed_proposed(sweep: Sweep, tmp_path: Path) -> None:
+    same = ("hydra/sweeper/sampler=random", "hydra.sweeper.isolate=false", "hydra.sweeper.n_trials=2")
+    sweep(*same)
+    sweep(*same, f"hydra.sweep.dir={tmp_path / 'new'}", f"hydra.sweeper.warm_start.sweeps=[{tmp_path / 'sweep'}]")
+    proposed = [tuple(trial.params.values()) for trial in load(tmp_path / "new").trials]
+    assert len(set(proposed)) == 4
+
+
 def test_results_of_finished_sweeps_count(sweep: Sweep, tmp_path: Path) -> None:
     sweep("+x0=0.25,0.75", "+x1=0", "+seed=0,1", "hydra/sweeper/sampler=grid", "hydra.sweeper.isolate=false")
     old, new = tmp_path / "sweep", tmp_path / "new"
@@ -147,6 +187,13 @@ def test_multirun_yaml_and_outcomes_are_there(sweep: Sweep, tmp_path: Path) -> N
         (["hydra.sweeper.n_trials=0", "hydra.sweeper.workers=0"], ["n_trials=0", "workers=0"]),
         (["hydra.sweeper.storage=sqlite:////nowhere/at/all.db"], ["hydra.sweeper.storage", "cannot be opened"]),
         (["hydra.sweeper.storage=nonsense://x"], ["hydra.sweeper.storage"]),
+        (["hydra.sweeper.objectives=f1"], ["write metric: maximize"]),
+        (["hydra.sweeper.constraints=[{at_least: 1}]"], ["each needs a metric"]),
+        (["hydra.sweeper.constraints=[{metric: f1, at_least: [1]}]"], ["must be a number or a metric"]),
+        (["hydra.sweeper.metrics=[f1, f2]", "hydra.sweeper.constraints=[{metric: f1, at_least: foo/f1}]"], ["foo/f1"]),
+        (["hydra.sweeper.metrics=[f1]", "hydra.sweeper.objectives=null"], ["unknown metric"]),
+        (["hydra.sweeper.metrics=[f1, f2]", "~hydra.sweeper.objectives.f2"], ["needs two objectives"]),
+        (["+c=nan,1"], ["nan and inf are no choices"]),
         (["hydra.sweeper.constraints=[{metric: f1}]"], ["exactly one of at_least and at_most"]),
         (["hydra.sweeper.warm_start.points=[{x0: 3}]"], ["x0=3 is outside"]),
         (["hydra.sweeper.warm_start.sweeps=[nowhere]"], ["nowhere: no such directory"]),
@@ -161,6 +208,12 @@ def test_wrong_input_is_told_before_any_trial(
         assert word in told.stderr
     assert "Traceback" not in told.stderr + told.stdout
     assert not (tmp_path / "log").exists()
+
+
+def test_a_directory_that_cannot_be_made(sweep: Sweep) -> None:
+    told = sweep("hydra.sweep.dir=/proc/nowhere/at/all", expect=1)
+    assert "machine error" in told.stderr
+    assert "Traceback" not in told.stderr
 
 
 def test_another_sweep_under_the_same_name_is_refused(sweep: Sweep, tmp_path: Path) -> None:

@@ -6,7 +6,9 @@ two crossed samples. The pigeonhole bootstrap (Owen 2007, "The pigeonhole bootst
 m_s · n_t, the product of their multiplicities. Its variance of a mean estimates
 σ²_seed / S + σ²_task / T + 3 σ²_cell / (S·T): no smaller than the truth for many seeds and tasks. With one seed it
 is the bootstrap over tasks. With two or three seeds it takes the spread between seeds for a factor (S − 1) / S of
-what it is, as every bootstrap of so few values does: intervals are then rather short.
+what it is, as every bootstrap of so few values does, and cannot go beyond the seeds it has; so intervals of differences
+are widened to Student's where that is wider (`_spread`). Simulated coverage with 2 seeds is still below the nominal
+where the spread between seeds is large beside that between tasks: few seeds say little.
 
 Arrays: S seeds, T tasks, R resamples. Episodes that crashed are in no mean; a cell with one is in no difference.
 """
@@ -19,6 +21,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy import stats
 
 from depo_lightning.evaluation.episode_table import EpisodeRow
 from depo_lightning.evaluation.metrics import Estimate, number
@@ -203,7 +206,10 @@ def contrasts(policy: Panel, baseline: Panel, bootstrap: Bootstrap, comparisons:
     cells = np.stack([both.astype(float), *(ours - theirs), *theirs])
     n = int(both.any(axis=0).sum())
     point, draws = _contrast_values(cells.sum(axis=(1, 2))), _contrast_values(bootstrap.totals(cells).T)
-    return {name: _contrast(float(point[name]), draws[name], comparisons, n, len(seeds)) for name in CONTRASTS}
+    spread = {name: _spread(values) for name, values in _influence(cells).items()}
+    return {
+        name: _contrast(float(point[name]), draws[name], spread[name], comparisons, n, len(seeds)) for name in CONTRASTS
+    }
 
 
 def _contrast_values(sums: Array) -> dict[str, Array]:
@@ -217,12 +223,58 @@ def _contrast_values(sums: Array) -> dict[str, Array]:
     return {name: _finite(value) for name, value in values.items()}
 
 
-def _contrast(mean: float, draws: Array, comparisons: int, tasks: int, seeds: int) -> Contrast:
-    """NaN ends where a resample is undefined, or where one task leaves nothing to resample."""
+def _influence(cells: Array) -> dict[str, Array]:
+    """What each cell adds to a contrast's deviation from its mean, shape (S, T): their average over cells is it."""
+    count, *differences = cells[:5]
+    base = {"tokens_percent": (differences[2], cells[7]), "steps_percent": (differences[3], cells[8])}
+    pairs = {name: (d, count) for name, d in zip(("success", "reward", "tokens", "steps"), differences, strict=True)}
+    scale = {"tokens_percent": 100.0, "steps_percent": 100.0}
+    values = {}
+    with np.errstate(divide="ignore", invalid="ignore"):
+        for name, (y, x) in {**pairs, **base}.items():
+            values[name] = scale.get(name, 1.0) * (y - y.sum() / x.sum() * x) * x.size / x.sum()
+    return values
+
+
+def _spread(u: Array) -> tuple[float, float]:
+    """Standard error of the mean of cells of S seeds × T tasks, both random, and its degrees of freedom.
+
+    Mean squares of the two-way layout: (MS_seeds + MS_tasks − MS_cells) / (S·T), with Satterthwaite's degrees of
+    freedom (Searle, Casella and McCulloch 1992, Variance Components), at least S − 1. A seed component below 0 counts
+    as 0. For one seed the error is that over tasks, with T − 1 degrees.
+    """
+    seeds, tasks = u.shape
+    if tasks < 2 or not np.isfinite(u).all():
+        return math.nan, math.nan
+    ms_tasks = seeds * float(np.var(u.mean(axis=0), ddof=1))
+    if seeds < 2:
+        return math.sqrt(ms_tasks / tasks), tasks - 1.0
+    ms_seeds = tasks * float(np.var(u.mean(axis=1), ddof=1))
+    rest = u - u.mean(axis=0) - u.mean(axis=1, keepdims=True) + u.mean()
+    ms_cells = float((rest**2).sum()) / ((seeds - 1) * (tasks - 1))
+    total = ms_tasks + max(0.0, ms_seeds - ms_cells)
+    parts = ((ms_tasks, tasks - 1), (ms_seeds, seeds - 1), (ms_cells, (seeds - 1) * (tasks - 1)))
+    freedom = max(seeds - 1.0, total**2 / sum(ms**2 / df for ms, df in parts)) if total > 0 else math.nan
+    return math.sqrt(total / u.size), freedom
+
+
+def _contrast(
+    mean: float, draws: Array, spread: tuple[float, float], comparisons: int, tasks: int, seeds: int
+) -> Contrast:
+    """The percentile interval, widened about its mean where Student's interval over seeds and tasks is wider.
+
+    A bootstrap of two or three seeds cannot go beyond them. NaN ends where a resample is undefined, or where one task
+    leaves nothing to resample.
+    """
     tails = [0.025, 0.025 / max(1, comparisons)]
     if tasks < 2 or not np.isfinite(draws).all():
         return Contrast(mean, math.nan, math.nan, math.nan, math.nan, tasks, seeds)
     low, low_all, high, high_all = np.quantile(draws, [*tails, *(1 - tail for tail in tails)])
+    error, freedom = spread
+    if seeds > 1 and math.isfinite(freedom) and freedom > 0:
+        half, half_all = (error * float(stats.t.isf(tail, freedom)) for tail in tails)
+        low, high = min(low, mean - half), max(high, mean + half)
+        low_all, high_all = min(low_all, mean - half_all), max(high_all, mean + half_all)
     return Contrast(mean, float(low), float(high), float(low_all), float(high_all), tasks, seeds)
 
 

@@ -14,12 +14,13 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from depo_lightning.cli import fail_later
+from depo_lightning.errors import MachineError
 from depo_lightning.files import machine_faults
 from depo_lightning.progress import console
-from depo_lightning.tuning.grid import GridSampler, grid_points
+from depo_lightning.tuning.grid import GridSampler
 from depo_lightning.tuning.jobs import Task
 from depo_lightning.tuning.launching import launch, worker_count
-from depo_lightning.tuning.opening import create_study, open_storage
+from depo_lightning.tuning.opening import create_study, open_storage, queue_points
 from depo_lightning.tuning.settings import check_space, make_sampler, queued_points, read_settings, trial_count
 from depo_lightning.tuning.space import parse_space
 from depo_lightning.tuning.study import SharedStudy, study_lock
@@ -47,17 +48,23 @@ def sweep(
     settings = read_settings(values)
     space = parse_space(settings.params, arguments, settings.replicate, context.config_loader)
     sampler = make_sampler(settings)
-    n_trials = trial_count(settings, space, sampler)
-    sample = check_space(space, settings, context, config)
+    sample = check_space(space, settings, sampler, context, config)
     workers = worker_count(settings, config)
     directory = Path(config.hydra.sweep.dir).absolute()
     with machine_faults("the sweep's directory cannot be used", directory):
-        directory.mkdir(parents=True, exist_ok=True)
-        queue = [*queued_points(space, settings), *(grid_points(space) if isinstance(sampler, GridSampler) else [])]
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+        except FileNotFoundError as error:
+            raise MachineError(
+                f"hydra.sweep.dir={directory}: cannot be created here; choose another directory"
+            ) from error
         with study_lock(directory):
             storage = open_storage(settings.storage, directory)
-            study = create_study(settings, space, storage, sample, queue)
+            study = create_study(settings, space, storage, sample, directory)
             take_over(study, settings, space, context, config)
+            first = queued_points(space, settings, study, grid=isinstance(sampler, GridSampler))
+            queue_points(study, first)
+            n_trials = trial_count(settings, sampler, len(first))
             OmegaConf.save(config, directory / "multirun.yaml")
     objectives = tuple(settings.objectives)
     task = Task(task_function, context, config, Singleton.get_state(), objectives)
@@ -78,8 +85,8 @@ def _conclude(shared: SharedStudy, n_trials: int) -> None:
     words = ", ".join(f"{count} {state}" for state, count in counts.items())
     console.print(f"study [bold]{shared.study.study_name}[/]: {words}")
     ended = sum(trial.state.is_finished() for trial in trials)
-    if shared.too_many_failed():
-        console.print("[red]too many trials failed (hydra.sweeper.max_failure_rate): none was started after that[/]")
+    if shared.too_many_failed() and ended < n_trials:
+        console.print("[red]too many trials failed (hydra.sweeper.max_failure_rate): no more are started[/]")
     elif ended < n_trials:
         console.print(f"{n_trials - ended} trials are left; the same command goes on")
     for trial in trials:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -17,11 +18,13 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.study import StudyDirection
 
 from depo_lightning.errors import ConfigError
+from depo_lightning.files import write_atomic
 from depo_lightning.tuning.config import SweeperConfig
 from depo_lightning.tuning.space import Space
+from depo_lightning.tuning.study import SAMPLER, WORKERS
 
 JOURNAL = "journal.log"
-IDENTITY, QUEUED = "identity", "queued"
+IDENTITY, QUEUED, HOME = "identity", "queued", "home"
 _INERT = ("output", "store", "logger", "sweep")  # say where things go, not what is measured
 
 
@@ -49,9 +52,9 @@ def open_storage(url: str | None, directory: Path) -> BaseStorage:
 
 
 def create_study(
-    settings: SweeperConfig, space: Space, storage: BaseStorage, sample: DictConfig, queue: list[dict[str, Any]]
+    settings: SweeperConfig, space: Space, storage: BaseStorage, sample: DictConfig, directory: Path
 ) -> optuna.Study:
-    """Make the study and queue its first points, or check that the one that is there is the same sweep.
+    """Make the study, or check that the one that is there is the same sweep in the same directory.
 
     Call it under `study_lock`. Killed in the middle, the next call goes on where it stopped.
 
@@ -60,10 +63,10 @@ def create_study(
         space: what is searched.
         storage: where the study is.
         sample: a composed job, which tells one sweep from another.
-        queue: points to run first.
+        directory: the sweep's.
 
     Raises:
-        ConfigError: the storage holds another sweep under this name.
+        ConfigError: the storage holds another sweep under this name, or one that lives in another directory.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     directions = [StudyDirection[direction.upper()] for direction in settings.objectives.values()]
@@ -74,19 +77,34 @@ def create_study(
         study = optuna.create_study(study_name=settings.study_name, storage=storage, directions=directions)
     before = study.user_attrs.get(IDENTITY)
     if before is None and not study.trials:
+        (directory / SAMPLER).unlink(missing_ok=True)  # of a study that is gone
         name_objectives(study, settings)
+        study.set_user_attr(HOME, _mark(directory))
         study.set_user_attr(IDENTITY, identity)
+    elif (home := study.user_attrs.get(HOME, {})).get("mark") != _mark(directory)["mark"]:
+        raise ConfigError(
+            f"hydra.sweeper.study_name={settings.study_name}: the storage's study of this name lives in "
+            f"{home.get('path', 'another directory')}, not in {directory}; all who share it must see the same "
+            "hydra.sweep.dir; for a new study choose another study_name"
+        )
     elif changes := list(_differences(before or {}, identity)):
         raise ConfigError(
             f"hydra.sweeper.study_name={settings.study_name}: is another sweep, which differs in {change}; "
-            "choose another study_name for this one, or delete the other's directory"
+            "choose another study_name for this one"
             for change in changes[:8]
         )
-    if not study.user_attrs.get(QUEUED):
-        for point in queue[len(study.trials) :]:
-            study.enqueue_trial(point)
-        study.set_user_attr(QUEUED, True)
     return study
+
+
+def queue_points(study: optuna.Study, points: list[dict[str, Any]]) -> None:
+    """Queue the points that the study does not have yet, in order, once. Call it under `study_lock`."""
+    if study.user_attrs.get(QUEUED):
+        return
+    there = [trial.system_attrs.get("fixed_params", trial.params) for trial in study.trials]
+    for point in points:
+        if point not in there:
+            study.enqueue_trial(point)
+    study.set_user_attr(QUEUED, True)
 
 
 def name_objectives(study: optuna.Study, settings: SweeperConfig) -> None:
@@ -114,9 +132,18 @@ def _identity(settings: SweeperConfig, space: Space, sample: DictConfig) -> dict
         "objectives": settings.objectives,
         "constraints": [vars(c) for c in settings.constraints],
         "sampler": settings.sampler,
+        "points": settings.warm_start.points,
         "config": settled_config(sample, space),
     }
     return json.loads(json.dumps(identity, default=str))
+
+
+def _mark(directory: Path) -> dict[str, str]:
+    """What tells a sweep's directory from others, on whichever machine: a random word kept in it."""
+    path = directory / WORKERS / "home"
+    if not path.exists():
+        write_atomic(path, uuid.uuid4().hex)
+    return {"path": str(directory), "mark": path.read_text()}
 
 
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
@@ -150,7 +177,7 @@ class _JournalLock(JournalFileOpenLock):
     """A lock that ends with its process; Optuna's own outlive a killed one for half a minute."""
 
     def __init__(self, path: Path) -> None:
-        self._lock = FileLock(path.with_name(f".{path.name}.lock"))
+        self._lock = FileLock(_lock_of(path))
 
     def acquire(self) -> bool:
         self._lock.acquire()
@@ -164,8 +191,13 @@ def _mend(path: Path) -> None:
     """Cut off a last line that a full disk or a power cut left unfinished: it was never acted upon."""
     if not path.exists():
         return
-    content = path.read_bytes()
-    whole = content.rfind(b"\n") + 1
-    if whole < len(content):
-        with path.open("r+b") as file:
-            file.truncate(whole)
+    with FileLock(_lock_of(path)):
+        content = path.read_bytes()
+        whole = content.rfind(b"\n") + 1
+        if whole < len(content):
+            with path.open("r+b") as file:
+                file.truncate(whole)
+
+
+def _lock_of(journal: Path) -> Path:
+    return journal.with_name(f".{journal.name}.lock")

@@ -105,6 +105,11 @@ def mean_outcome(outcomes: Sequence[Outcome]) -> Outcome:
     return Outcome(State.COMPLETE, {name: statistics.fmean(o.metrics[name] for o in outcomes) for name in common})
 
 
+def constraint_names(constraints: Sequence[ConstraintConfig]) -> list[str]:
+    """What a study calls its constraints: one metric may have several."""
+    return [f"{constraint.metric} {index}" for index, constraint in enumerate(constraints)]
+
+
 def violation(constraint: ConstraintConfig, metrics: Mapping[str, float]) -> float | None:
     """By how much a constraint is broken; 0 or less holds; None where a metric it names was not measured.
 

@@ -9,18 +9,23 @@ from typing import Any
 from hydra.errors import HydraException
 from hydra.types import HydraContext
 from hydra.utils import instantiate
-from omegaconf import DictConfig
+from omegaconf import MISSING, DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
+from optuna import Study
 from optuna.samplers import BaseSampler
 
+from depo_lightning.choices import EfficiencyForm
+from depo_lightning.config import Config, Policy, to_config
 from depo_lightning.errors import ConfigError
 from depo_lightning.pareto import Direction
 from depo_lightning.tuning.config import ConstraintConfig, SweeperConfig, WarmStartConfig
 from depo_lightning.tuning.grid import GridSampler, grid_points
 from depo_lightning.tuning.space import Space
+from depo_lightning.tuning.study import WARM
 
 DEFAULT_OBJECTIVES = {"success_rate": "maximize", "tokens_all": "minimize"}
 DEFAULT_TRIALS = 20
+POLICIES = tuple(dict.fromkeys([*map(str, Policy), *map(str, EfficiencyForm)]))  # as results name them
 _MAX_COMPOSED = 64  # configurations composed to find a mistyped choice before the first trial
 
 
@@ -31,6 +36,8 @@ def read_settings(values: Mapping[str, Any]) -> SweeperConfig:
         ConfigError: all faults at once.
     """
     settings = SweeperConfig(**{name: value for name, value in values.items() if not name.startswith("_")})
+    if not isinstance(settings.objectives, Mapping | None):
+        raise ConfigError(f"hydra.sweeper.objectives={settings.objectives}: write metric: maximize or metric: minimize")
     settings.objectives = dict(settings.objectives or DEFAULT_OBJECTIVES)
     settings.constraints = [ConstraintConfig(**vars_of(entry)) for entry in settings.constraints]
     settings.warm_start = WarmStartConfig(**vars_of(settings.warm_start))
@@ -44,14 +51,21 @@ def vars_of(entry: Any) -> dict[str, Any]:
     return dict(entry) if isinstance(entry, Mapping) else dict(vars(entry))
 
 
-def make_sampler(settings: SweeperConfig) -> BaseSampler:
+def make_sampler(settings: SweeperConfig, known: int = 0) -> BaseSampler:
     """The configured sampler, fresh.
+
+    Args:
+        settings: of the sweeper.
+        known: trials that the study has from elsewhere; added to the seed, or those of a sweep with the same seed would
+            be proposed again.
 
     Raises:
         ConfigError: it does not take these arguments.
     """
+    seed = settings.sampler.get("seed")
+    values = {**settings.sampler, "seed": seed + known} if isinstance(seed, int) and known else settings.sampler
     try:
-        sampler = instantiate(settings.sampler)
+        sampler = instantiate(values)
     except Exception as error:
         cause = error.__cause__ or error
         raise ConfigError(f"hydra.sweeper.sampler={settings.sampler}: {cause}") from error
@@ -60,31 +74,34 @@ def make_sampler(settings: SweeperConfig) -> BaseSampler:
     return sampler
 
 
-def trial_count(settings: SweeperConfig, space: Space, sampler: BaseSampler) -> int:
-    """How many trials the study is to have."""
-    points = len(grid_points(space)) if isinstance(sampler, GridSampler) else None
-    if settings.n_trials is None:
-        return DEFAULT_TRIALS if points is None else points
-    return settings.n_trials if points is None else min(points, settings.n_trials)
+def trial_count(settings: SweeperConfig, sampler: BaseSampler, queued: int) -> int:
+    """How many trials the study is to have: of a grid at most what was queued."""
+    if isinstance(sampler, GridSampler):
+        return queued if settings.n_trials is None else min(queued, settings.n_trials)
+    return DEFAULT_TRIALS if settings.n_trials is None else settings.n_trials
 
 
-def check_space(space: Space, settings: SweeperConfig, context: HydraContext, config: DictConfig) -> DictConfig:
+def check_space(
+    space: Space, settings: SweeperConfig, sampler: BaseSampler, context: HydraContext, config: DictConfig
+) -> DictConfig:
     """Compose one job for each value of each choice; returns the configuration of the first.
 
     Raises:
         ConfigError: a key or a value that the configuration does not take, or a warm start outside the space.
     """
     faults: dict[str, None] = {}
+    if isinstance(sampler, GridSampler):
+        grid_points(space)
     if not space.parameters:
         faults["hydra.sweeper.params: nothing is searched; add for example alpha1=interval(0,3)"] = None
     faults |= dict.fromkeys(_point_faults(space, settings.warm_start.points))
-    first = {name: (p.grid or [p.distribution.low])[0] for name, p in space.parameters.items()}  # type: ignore[attr-defined]
-    variants = [first, *({**first, n: v} for n, p in space.parameters.items() if p.texts for v in list(p.texts)[1:])]
+    variants = _variants(space)
     composed: DictConfig | None = None
     for values in variants[:_MAX_COMPOSED]:
         try:
             job = context.config_loader.load_sweep_config(config, space.overrides(values)[0])
             composed = composed if composed is not None else job
+            faults |= dict.fromkeys(_own_faults(job))
         except (HydraException, OmegaConfBaseException) as error:
             cause = error.__cause__ or error
             faults[next((line.strip() for line in str(cause).splitlines() if line.strip()), str(error))] = None
@@ -93,9 +110,37 @@ def check_space(space: Space, settings: SweeperConfig, context: HydraContext, co
     return composed
 
 
-def queued_points(space: Space, settings: SweeperConfig) -> list[dict[str, Any]]:
-    """The points of the warm start, without keys that the command line has fixed."""
-    return [{k: v for k, v in point.items() if k in space.parameters} for point in settings.warm_start.points]
+def _variants(space: Space) -> list[dict[str, Any]]:
+    """One set of parameters for each choice and for both ends of each range."""
+    ends = {name: p.grid or [p.distribution.low, p.distribution.high] for name, p in space.parameters.items()}  # type: ignore[attr-defined]
+    first = {name: values[0] for name, values in ends.items()}
+    return [first, *({**first, name: value} for name, values in ends.items() for value in values[1:])]
+
+
+def _own_faults(job: DictConfig) -> list[str]:
+    """What this project's own rules say of a composed job; nothing about other applications."""
+    if OmegaConf.get_type(job) is not Config:
+        return []
+    from depo_lightning.validation import validate
+
+    own = job.copy()
+    with open_dict(own):
+        own.pop("hydra", None)
+        own.output = "."
+    try:
+        validate(to_config(own))
+    except ConfigError as error:
+        return error.faults
+    return []
+
+
+def queued_points(space: Space, settings: SweeperConfig, study: Study, grid: bool) -> list[dict[str, Any]]:
+    """What is run first: the points of the warm start, and of a grid the rest but for what was taken over."""
+    points = [{k: v for k, v in point.items() if k in space.parameters} for point in settings.warm_start.points]
+    if grid:
+        known = [*points, *(trial.params for trial in study.trials if WARM in trial.user_attrs)]
+        points += [point for point in grid_points(space) if point not in known]
+    return points
 
 
 def _point_faults(space: Space, points: list[dict[str, Any]]) -> Iterator[str]:
@@ -131,17 +176,26 @@ def _number_faults(s: SweeperConfig) -> Iterator[str]:
 
 def _metric_faults(s: SweeperConfig) -> Iterator[str]:
     directions = list(Direction)
+    if s.metrics is not None and len(s.objectives) < 2:
+        yield f"hydra.sweeper.objectives={s.objectives}: a front needs two objectives; add one with its direction"
     for name, direction in s.objectives.items():
         if direction not in directions:
             yield f"hydra.sweeper.objectives.{name}={direction}: choose maximize or minimize"
         if s.metrics is not None and name not in s.metrics:
             yield f"hydra.sweeper.objectives: unknown metric {name!r}; choose from {s.metrics}"
     for c in s.constraints:
+        if not isinstance(c.metric, str) or c.metric == MISSING:
+            yield "hydra.sweeper.constraints: each needs a metric"
+            continue
         bounds = [bound for bound in (c.at_least, c.at_most) if bound is not None]
         if len(bounds) != 1:
             yield f"hydra.sweeper.constraints: {c.metric}: give exactly one of at_least and at_most"
+        for bound in bounds:
+            if not isinstance(bound, str) and not (isinstance(bound, int | float) and math.isfinite(bound)):
+                yield f"hydra.sweeper.constraints: {c.metric}: the bound {bound} must be a number or a metric"
         for name in [c.metric, *(bound for bound in bounds if isinstance(bound, str))]:
-            if s.metrics is not None and name.rpartition("/")[2] not in s.metrics:
-                yield f"hydra.sweeper.constraints: unknown metric {name!r}; choose from {s.metrics}, or bc/NAME"
+            policy, _, metric = name.rpartition("/")
+            if s.metrics is not None and (metric not in s.metrics or policy not in ("", *POLICIES)):
+                yield f"hydra.sweeper.constraints: unknown metric {name!r}; choose from {s.metrics}, or POLICY/NAME with one of {POLICIES}"
         if not (math.isfinite(c.slack_se) and c.slack_se >= 0):
             yield f"hydra.sweeper.constraints: {c.metric}: slack_se={c.slack_se}: must be 0 or more"

@@ -173,6 +173,8 @@ def _choice(key: str, override: Override) -> Parameter:
     plain = dict(zip(override.sweep_string_iterator(), override.sweep_iterator(Transformer.identity), strict=True))
     if not texts:
         raise ValueError("the choice is empty; name at least one value")
+    if any(isinstance(value, float) and not math.isfinite(value) for value in plain.values()):
+        raise ValueError("nan and inf are no choices; quote them if they are words")
     # Numbers and words are themselves in the study; what Optuna cannot hold (lists, quoted text) is its text.
     categories: list[Any] = [plain[t] if isinstance(plain[t], bool | int | float | str | None) else t for t in texts]
     if len(set(map(repr, categories))) != len(set(categories)):  # 1, True and 1.0 are one key of a dictionary

@@ -144,7 +144,7 @@ class SharedStudy:
     def _load_sampler(self) -> int:
         """Put the stored sampler to work; returns the number of the trial it sampled last, -1 for none."""
         last = -1
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(FileNotFoundError, EOFError, pickle.UnpicklingError, AttributeError, ValueError):
             last, self._sampler = pickle.loads((self.directory / SAMPLER).read_bytes())
         self.study.sampler = self._sampler
         return last

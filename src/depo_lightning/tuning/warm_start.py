@@ -18,7 +18,7 @@ from depo_lightning.sweeps.points import PointStatus, SweepPoint, collect_points
 from depo_lightning.tuning.config import SweeperConfig
 from depo_lightning.tuning.jobs import left_outcome
 from depo_lightning.tuning.opening import settled_config
-from depo_lightning.tuning.outcome import Outcome, State, mean_outcome, violation
+from depo_lightning.tuning.outcome import Outcome, State, constraint_names, mean_outcome, violation
 from depo_lightning.tuning.space import Space
 from depo_lightning.tuning.study import WARM
 
@@ -92,9 +92,9 @@ def _trial(
         )
     except (HydraException, IndexError, KeyError, ValueError):  # outside the space, or not measured
         return None
-    for c, value in zip(settings.constraints, constraints, strict=True):
+    for name, value in zip(constraint_names(settings.constraints), constraints, strict=True):
         assert value is not None
-        trial.set_constraint(c.metric, value)
+        trial.set_constraint(name, value)
     return trial
 
 

@@ -17,10 +17,10 @@ from depo_lightning.tracking_link import TRIAL, read_link
 from depo_lightning.tuning.config import SweeperConfig
 from depo_lightning.tuning.jobs import Task, left_outcome, run_isolated
 from depo_lightning.tuning.opening import open_storage
-from depo_lightning.tuning.outcome import Outcome, State, mean_outcome, violation
+from depo_lightning.tuning.outcome import Outcome, State, constraint_names, mean_outcome, violation
 from depo_lightning.tuning.settings import make_sampler
 from depo_lightning.tuning.space import Space
-from depo_lightning.tuning.study import Assignment, SharedStudy, trial_record
+from depo_lightning.tuning.study import OWNER, WARM, Assignment, SharedStudy, trial_record
 
 
 @dataclass(frozen=True)
@@ -58,9 +58,10 @@ class Worker:
     def open(self) -> SharedStudy:
         """The study, which the driver has made."""
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        sampler = make_sampler(self.settings)
         storage = open_storage(self.settings.storage, self.directory)
-        study = optuna.load_study(study_name=self.settings.study_name, storage=storage, sampler=sampler)
+        study = optuna.load_study(study_name=self.settings.study_name, storage=storage)
+        known = sum(bool({WARM, OWNER} & trial.user_attrs.keys()) for trial in study.get_trials(deepcopy=False))
+        sampler = make_sampler(self.settings, known)  # used unless one is stored
         rate = self.settings.max_failure_rate
         return SharedStudy(study, sampler, self.space.distributions, self.directory, self.n_trials, rate)
 
@@ -97,10 +98,14 @@ class Worker:
         """Constraints of a complete trial; one that cannot be told makes it a failed one."""
         if outcome.state is not State.COMPLETE:
             return outcome, {}
-        found = {f"{c.metric} {i}": violation(c, outcome.metrics) for i, c in enumerate(self.settings.constraints)}
-        unknown = [name.partition(" ")[0] for name, value in found.items() if value is None]
+        constraints = self.settings.constraints
+        found = dict(
+            zip(constraint_names(constraints), (violation(c, outcome.metrics) for c in constraints), strict=True)
+        )
+        unknown = [f"{c.metric} (against {c.at_least if c.at_most is None else c.at_most})" for c in constraints
+                   if violation(c, outcome.metrics) is None]  # fmt: skip
         if unknown:
-            return Outcome.failed(f"the constraint on {', '.join(unknown)} names a metric that was not measured"), {}
+            return Outcome.failed(f"a constraint names what was not measured: {', '.join(unknown)}"), {}
         return outcome, {name: value for name, value in found.items() if value is not None}
 
     def _record(self, shared: SharedStudy, number: int, folders: list[Path], **more: Any) -> None:
