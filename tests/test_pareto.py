@@ -45,6 +45,51 @@ def test_front_is_what_brute_force_finds(case):
     assert front(points, directions) == expected
 
 
+INF, NAN = float("inf"), float("nan")
+wild_sets = st.integers(1, 4).flatmap(
+    lambda m: st.tuples(
+        st.lists(
+            st.lists(st.sampled_from([-INF, -1.0, -0.0, 0.0, 2.0, INF, NAN]), min_size=m, max_size=m), max_size=12
+        ),
+        st.lists(st.sampled_from(["maximize", "minimize"]), min_size=m, max_size=m),
+    )
+)
+
+
+def beats(a, b, directions) -> bool:
+    """`dominates` by comparison alone: infinities have no difference."""
+    pairs = [(x, y) if d == "maximize" else (y, x) for x, y, d in zip(a, b, directions, strict=True)]
+    return all(x >= y for x, y in pairs) and any(x > y for x, y in pairs)
+
+
+@settings(max_examples=1000, deadline=None)
+@given(wild_sets)
+def test_infinities_ties_duplicates_and_nan_are_what_brute_force_finds(case):
+    points, directions = case
+    known = [i for i, p in enumerate(points) if not np.isnan(p).any()]
+    expected = [i for i in known if not any(beats(points[j], points[i], directions) for j in known)]
+    assert front(points, directions) == expected
+
+
+def test_infinities_in_three_objectives():
+    """On these moocore 0.3 ends the process."""
+    points = [[0, 0, 1], [1, INF, 2], [0, INF, 3], [3, 2, 1], [1, INF, 1], [1, 2, 0], [3, 2, 1]]
+    assert front(points, ["maximize", "maximize", "minimize"]) == [3, 4, 5, 6]
+
+
+@settings(max_examples=500, deadline=None)
+@given(wild_sets)
+def test_only_a_point_inside_the_reference_makes_the_volume_infinite(case):
+    points, directions = case
+    reference = [0.0] * len(directions)
+    inside = [p for p in points if all(x > 0 if d == "maximize" else x < 0 for x, d in zip(p, directions, strict=True))]
+    if np.isinf(inside).any():
+        assert hypervolume(points, reference, directions) == INF
+    else:
+        expected = volume_by_inclusion_exclusion(inside, reference, directions) if inside else 0.0
+        assert hypervolume(points, reference, directions) == pytest.approx(expected)
+
+
 def test_front_on_thousands_of_random_sets():
     rng = np.random.default_rng(0)
     for _ in range(2000):

@@ -24,7 +24,7 @@ def front(points: ArrayLike, directions: Sequence[str]) -> list[int]:
 
     A point dominates another if it is at least as good in every objective and better in one. Equal points do not
     dominate each other: duplicates on the front are all kept. A point with a NaN (or None) is never on the front
-    and dominates nothing: it was not measured.
+    and dominates nothing: it was not measured. Infinities are values like others.
 
     Args:
         points: shape (n, m), one row per point; n may be 0.
@@ -38,14 +38,15 @@ def front(points: ArrayLike, directions: Sequence[str]) -> list[int]:
     known = np.flatnonzero(~np.isnan(values).any(axis=1))
     if known.size == 0:
         return []
-    kept = moocore.is_nondominated(values[known], maximise=maximise, keep_weakly=True)
+    kept = moocore.is_nondominated(_ranks(values[known]), maximise=maximise, keep_weakly=True)
     return [int(index) for index in known[kept]]
 
 
 def hypervolume(points: ArrayLike, reference: ArrayLike, directions: Sequence[str] | None = None) -> float:
     """Volume of the region that the points dominate, bounded by the reference point.
 
-    Points that are not better than the reference in every objective, or hold a NaN, add nothing.
+    Points that are not better than the reference in every objective, or hold a NaN, add nothing. A point that is
+    better in all of them, and infinitely so in one, makes the volume infinite.
 
     Args:
         points: shape (n, m); n may be 0.
@@ -62,12 +63,15 @@ def hypervolume(points: ArrayLike, reference: ArrayLike, directions: Sequence[st
     if len(maximise) != bound.size:
         raise ConfigError(f"directions={list(directions or ())!r}: {bound.size} objectives need {bound.size} of them")
     values = _matrix(points, bound.size)
-    values = values[~np.isnan(values).any(axis=1)]
+    gains = (values - bound) * np.where(maximise, 1.0, -1.0)
+    inside = (gains > 0).all(axis=1)  # no NaN is
+    values, gains = values[inside], gains[inside]
     if len(values) == 0:
         return 0.0
+    if np.isinf(values).any():
+        return float("inf")
     if bound.size == 1:  # moocore wants two objectives: here the volume is a length
-        gain = (values - bound) * (1 if maximise[0] else -1)
-        return max(0.0, float(gain.max()))
+        return float(gains.max())
     return float(moocore.hypervolume(values, ref=bound, maximise=maximise))
 
 
@@ -75,6 +79,12 @@ def _maximise(directions: Sequence[str]) -> list[bool]:
     if isinstance(directions, str) or len(directions) == 0 or any(d not in list(Direction) for d in directions):
         raise ConfigError(f"directions={directions!r}: give 'maximize' or 'minimize' for each objective, as a list")
     return [d == Direction.MAXIMIZE for d in directions]
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    """Each column by rank, ties alike: the same dominance without infinities, on which moocore can crash."""
+    columns = [np.unique(column, return_inverse=True)[1] for column in values.T]
+    return np.stack(columns, axis=1).astype(float)
 
 
 def _matrix(points: ArrayLike, objectives: int) -> np.ndarray:

@@ -56,6 +56,8 @@ def test_options_of_a_report(seeds, capsys):
         (["report", "{empty}"], "no job of a sweep in it"),
         (["report", "{sweep}", "--objective", "success_rate=up"], "metric=maximize or metric=minimize"),
         (["report", "{sweep}", "--objective", "success_rate=maximize"], "two objectives"),
+        (["report", "{sweep}", "--policy", "nope"], "bc, depo, filtered_bc, kto"),
+        (["report", "{sweep}", "--objective", "success_rate=maximize", "--objective", "nope=minimize"], "'nope'"),
         (["report", "{sweep}", "--reference", "alpha1=9"], "no such configuration"),
         (["report", "{sweep}", "--reference", "alpha1"], "key=value"),
         (["list", "--in", "/nowhere"], "/nowhere: no such directory"),

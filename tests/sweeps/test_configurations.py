@@ -41,7 +41,7 @@ def test_a_half_finished_configuration_says_so(seeds):
     report = report_of(seeds)
     last = report.points[2]
     assert last.status is PointStatus.FINISHED
-    assert last.reason == "2 of 3 jobs; job 8 missing: no results.json"
+    assert last.reason == "2 of 3 seeds; job 8 missing: no results.json"
     assert "means are over 2 to 3 seeds; differences are over common seeds" in report.notes
     header, rows = configuration_cells(report)
     by_job = {row[0].removesuffix(" *"): dict(zip(header, row, strict=True)) for row in rows}
@@ -49,6 +49,22 @@ def test_a_half_finished_configuration_says_so(seeds):
     assert by_job["6-8"]["note"] == last.reason
     assert by_job["0-2"]["seeds"] == "3"
     assert "8 of 9 jobs finished" in markdown(report)
+
+
+def test_fewer_seeds_than_others_have_keep_a_configuration_off_the_front(tmp_path, played):
+    for job, line in enumerate((["alpha1=0", "seed=0"], ["alpha1=0", "seed=1"], ["alpha1=1", "seed=0"])):
+        played(tmp_path, job, line, seed=job % 2, success=(0.5, 0.5, 1.3)[job], tokens=(30, 30, 5)[job])
+    report = report_of(tmp_path)
+    assert [p.eligible for p in report.points] == [True, False]
+    assert report.points[1].metrics["tokens_all"].mean < report.points[0].metrics["tokens_all"].mean
+    assert report.front == [0]
+    assert report.front_share[1] is None
+    assert report.points[1].reason == "1 of 2 seeds"
+    assert "| 1 of 2 seeds |" in markdown(report)
+    played(tmp_path, 3, ["alpha1=1", "seed=1"], seed=1, success=1.3, tokens=5)
+    report = report_of(tmp_path)
+    assert report.front == [1]
+    assert report.points[1].reason == ""
 
 
 def test_baselines_of_all_seeds_stand_once(seeds):

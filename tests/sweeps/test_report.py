@@ -53,6 +53,76 @@ def test_results_that_cannot_be_used_are_a_failed_point(sweep, content, words):
     assert 0 not in build_report(sweep, None, OBJECTIVES).front
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        (".hydra/overrides.yaml", b""),
+        (".hydra/overrides.yaml", b"- 'alpha1"),
+        (".hydra/overrides.yaml", b"- alpha1=[1\n"),
+        (".hydra/overrides.yaml", b"- alpha1\n"),
+        (".hydra/overrides.yaml", b"alpha1: 1\n"),
+        (".hydra/overrides.yaml", b"\xff\xfe=1"),
+        (".hydra/hydra.yaml", b"hydra: {job: ["),
+        (".hydra/hydra.yaml", b"\xff\xfe\x00"),
+        (".hydra/hydra.yaml", b"- 1\n"),
+        ("error.txt", b"data error:\n  - d\xe9faut\n"),
+    ],
+)
+def test_a_broken_file_is_a_failed_point_that_names_it(sweep, name, content):
+    (sweep / "1" / name).write_bytes(content)
+    report = write_report(sweep)
+    point = report.jobs[1]
+    assert (point.job, point.status) == (1, PointStatus.FAILED)
+    assert point.reason.startswith(name)
+    assert "\n" not in point.reason
+    assert (point.overrides == {}) == ("overrides" in name)
+    assert len(report.points) == len(report.jobs)
+    assert report.keys == ["alpha1", "alpha2"]
+    assert report.front == [2, 3]
+    assert name in (sweep / "sweep.md").read_text()
+
+
+def test_unreadable_overrides_join_no_configuration_and_make_nothing_vary(tmp_path, played):
+    for job in range(4):
+        played(tmp_path, job, ["seed=7"] if job < 2 else [], seed=7)
+    for job in range(2):
+        (tmp_path / str(job) / ".hydra" / "overrides.yaml").write_text("")
+    assert [p.numbers for p in build_report(tmp_path, None, OBJECTIVES).points] == [(0,), (1,), (2, 3)]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"policy": "nope"}, "policy='nope'.*bc, depo, filtered_bc, kto"),
+        (
+            {"objectives": {"success_rate": "maximize", "nope": "minimize"}},
+            "'nope'.*steps_all, success_rate, tokens_all",
+        ),
+    ],
+)
+def test_a_name_that_no_results_have_leaves_the_report_as_it_was(sweep, options, words):
+    write_report(sweep)
+    before = {path.name: path.read_bytes() for path in sweep.iterdir() if path.is_file()}
+    with pytest.raises(ConfigError, match=words):
+        write_report(sweep, **options)
+    assert {path.name: path.read_bytes() for path in sweep.iterdir() if path.is_file()} == before
+
+
+def test_a_policy_is_not_refused_before_there_are_results(tmp_path, job):
+    job(tmp_path, 0, ["alpha1=1"], None)
+    assert write_report(tmp_path, "nope").front == []
+
+
+def test_an_infinite_value_can_be_reported(sweep):
+    path = sweep / "0" / "results.json"
+    results = json.loads(path.read_text())
+    results["policies"]["depo"]["metrics"]["tokens_all"]["mean"] = -math.inf
+    path.write_text(json.dumps(results))
+    report = write_report(sweep)
+    assert report.front == [0, 1, 2, 3]
+    assert math.isfinite(report.hypervolume)
+
+
 def test_a_point_without_a_measured_episode_is_on_no_front(sweep, job):
     job(sweep, 11, ["alpha1=9", "alpha2=9"], (None, None))
     report = build_report(sweep, None, OBJECTIVES)

@@ -52,8 +52,8 @@ def test_an_infeasible_trial_is_shown_but_on_no_front(study):
     assert report.front == [0]
     assert report.front_share == [1.0, None, None, None, None]
     traces = {trace.name: trace for trace in html_figure(report).data}
-    assert len(traces["not feasible or pruned"].x) == 1
-    assert "constraint success_rate 0 = 0.02" in traces["not feasible or pruned"].hovertext[0]
+    assert len(traces["not eligible"].x) == 1
+    assert "constraint success_rate 0 = 0.02" in traces["not eligible"].hovertext[0]
     assert "trial 0 (job 0)" in traces["on the front"].hovertext[0]
     assert "started from = an older study" in traces["on the front"].hovertext[0]
     data = to_json(report)
@@ -73,6 +73,27 @@ def test_a_pruned_trial_with_some_results_is_on_no_front(study, trial, played):
     report = build_report(study, None, OBJECTIVES)
     assert report.points[5].status is PointStatus.PRUNED
     assert report.front == [0]
+
+
+def test_a_running_trial_with_results_is_on_no_front(study, trial, played):
+    played(study, 5, ["alpha1=9"], success=1.3, tokens=4, trial=trial(5, "running"))
+    report = build_report(study, None, OBJECTIVES)
+    assert report.points[5].metrics
+    assert report.front == [0]
+    _, rows = configuration_cells(report)
+    assert next(row for row in rows if row[0] == "5")[-1] == "running"
+
+
+def test_unreadable_overrides_leave_a_job_with_its_trial(tmp_path, played, trial):
+    for job in range(4):
+        number, seed = divmod(job, 2)
+        entry = trial(number, jobs=[2 * number, 2 * number + 1])
+        played(tmp_path, job, [f"alpha1={number}", f"seed={seed}"], seed, trial=entry)
+    (tmp_path / "2" / ".hydra" / "overrides.yaml").write_text("")
+    report = build_report(tmp_path, None, OBJECTIVES)
+    assert [p.numbers for p in report.points] == [(0, 1), (2, 3)]
+    assert report.points[1].overrides == {"alpha1": 1}
+    assert report.points[1].reason.startswith("1 of 2 seeds; job 2 failed: .hydra/overrides.yaml")
 
 
 def test_trials_with_equal_values_stay_apart_and_seeds_within_one_are_averaged(tmp_path, played, trial):
@@ -124,3 +145,13 @@ def test_the_sweeps_own_objectives_are_the_default(study):
     assert write_report(study, objectives=OBJECTIVES).objectives == OBJECTIVES
     (study / "multirun.yaml").write_text("hydra:\n  sweeper:\n    params: null\n")
     assert write_report(study).objectives == OBJECTIVES
+
+
+@pytest.mark.parametrize("content", [b"hydra: [", b"\xff\xfe\x00", b"- 1\n- 2\n"])
+def test_an_unreadable_record_of_the_sweep_leaves_the_default_objectives(study, content):
+    (study / "multirun.yaml").write_bytes(content)
+    report = write_report(study)
+    assert report.objectives == OBJECTIVES
+    assert report.notes[0].startswith("multirun.yaml cannot be read: ")
+    assert report.notes[0] in json.loads((study / "pareto.json").read_text())["notes"]
+    assert "multirun.yaml" not in "".join(write_report(study, objectives=OBJECTIVES).notes)

@@ -31,10 +31,11 @@ class Configuration:
         metrics: means of the swept policy over seeds and episodes; empty without a finished job.
         policy: the swept policy's name.
         status: finished if a job is, else what became of its first job; pruned or failed as its trial was.
-        reason: why there are no results, or not all.
+        reason: why there are no results, or not all, or why these do not count yet.
         baselines: the same means of the jobs' other policies.
         panels: episodes over seeds × tasks, by policy; empty where a measured job left no `episodes.csv`.
         trial: its trial; None in a sweep without trials.
+        partial: whether it is measured in part: its trial runs, or others have more seeds.
     """
 
     overrides: dict[str, Any]
@@ -47,6 +48,12 @@ class Configuration:
     baselines: dict[str, dict[str, Estimate]] = field(default_factory=dict)
     panels: dict[str, Panel] = field(default_factory=dict, repr=False)
     trial: Trial | None = None
+    partial: bool = False
+
+    @property
+    def known(self) -> bool:
+        """Whether its overrides could be read."""
+        return any(point.known for point in self.jobs)
 
     @property
     def job(self) -> int:
@@ -70,8 +77,8 @@ class Configuration:
 
     @property
     def eligible(self) -> bool:
-        """Whether it may be on the front: measured, feasible, neither pruned nor failed."""
-        return self.status is PointStatus.FINISHED and not self.violated
+        """Whether it may be on the front: measured as fully as others, feasible, neither pruned nor failed."""
+        return self.status is PointStatus.FINISHED and not self.partial and not self.violated
 
     def values(self, objectives: Sequence[str]) -> list[float]:
         """Means of the objectives, NaN where there is none."""
@@ -110,6 +117,8 @@ def all_tasks(jobs: Sequence[SweepPoint]) -> list[Task]:
 def configurations(jobs: Sequence[SweepPoint], bootstrap: Bootstrap, tasks: Sequence[Task]) -> list[Configuration]:
     """Group jobs that differ in their seed alone (in a study: the jobs of one trial), and average over seeds.
 
+    A job whose overrides cannot be read belongs to its trial's others; without a trial it stands alone.
+
     Args:
         jobs: all jobs of the sweep, in order of job number.
         bootstrap: over `tasks`.
@@ -118,20 +127,38 @@ def configurations(jobs: Sequence[SweepPoint], bootstrap: Bootstrap, tasks: Sequ
     key = _repeated_key(jobs)
     if key != SEED:
         jobs = [replace(job, seed=job.overrides.get(key)) for job in jobs]
-    varied = len({repr(job.overrides.get(key)) for job in jobs}) > 1
+    varied = len({repr(job.overrides.get(key)) for job in jobs if job.known}) > 1
+    of_trial = {job.trial.number: job.overrides for job in reversed(jobs) if job.trial and job.known}
     groups: dict[str, list[SweepPoint]] = {}
     for job in jobs:
-        rest = _without(job.overrides, key) if varied else job.overrides
-        name = repr((sorted(rest.items()), job.trial.number if job.trial else None))
+        trial = job.trial.number if job.trial else None
+        overrides = job.overrides if job.known else of_trial.get(trial) if trial is not None else None
+        rest = _without(overrides, key) if varied and overrides else overrides
+        name = repr((trial, job.directory.name if rest is None else sorted(rest.items())))
         groups.setdefault(name, []).append(job)
-    return [_aggregate(group, key if varied else None, bootstrap, tasks) for group in groups.values()]
+    points = [_aggregate(group, key if varied else None, bootstrap, tasks) for group in groups.values()]
+    most = max((len(point.seeds) for point in points), default=0)
+    return [_held_back(point, most) for point in points]
+
+
+def _held_back(point: Configuration, most: int) -> Configuration:
+    """Mark a configuration that is not measured as fully as the others, so that a front compares like with like."""
+    if point.status is not PointStatus.FINISHED:
+        return point
+    count = len(point.seeds)
+    reasons = ["running"] if any(job.trial and job.trial.state is TrialState.RUNNING for job in point.jobs) else []
+    reasons += [f"{count} of {most} seeds"] if count < most else []
+    if not reasons:
+        return point
+    known = point.reason.removeprefix(f"{count} of {most} jobs; ")
+    return replace(point, partial=True, reason="; ".join([*reasons, *([known] if known else [])]))
 
 
 def _repeated_key(jobs: Sequence[SweepPoint]) -> str:
     """The key that repeats a configuration: the seed, unless the study's trials repeat themselves by another."""
     by_trial: dict[int, list[dict[str, Any]]] = {}
     for job in jobs:
-        if job.trial:
+        if job.trial and job.known:
             by_trial.setdefault(job.trial.number, []).append(job.overrides)
     keys = {
         key for group in by_trial.values() for key in group[0] if any(o.get(key) != group[0][key] for o in group[1:])
@@ -142,7 +169,8 @@ def _repeated_key(jobs: Sequence[SweepPoint]) -> str:
 def _aggregate(
     jobs: Sequence[SweepPoint], repeated: str | None, bootstrap: Bootstrap, tasks: Sequence[Task]
 ) -> Configuration:
-    overrides = _without(jobs[0].overrides, repeated) if repeated else jobs[0].overrides
+    overrides = next((job.overrides for job in jobs if job.known), {})
+    overrides = _without(overrides, repeated) if repeated else overrides
     by_seed: dict[Seed, SweepPoint] = {}  # a job that repeats another's seed repeats its numbers, and adds nothing
     for job in jobs:
         if job.status is PointStatus.FINISHED:

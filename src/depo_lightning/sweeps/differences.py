@@ -72,7 +72,8 @@ class ComparisonTable:
         what = "Paired over tasks; 95 % bootstrap intervals."
         if counts[-1] > 1:
             span = f"{counts[0]} to {counts[-1]}" if counts[0] < counts[-1] else f"{counts[0]}"
-            what = f"Paired over {span} common seeds and over tasks; 95 % intervals of a crossed bootstrap, or Student's if wider."
+            what = f"Paired over {span} common seeds and over tasks; 95 % intervals of a crossed bootstrap, "
+            what += "or Student's if wider."
         text = (
             f"{what} * marks an interval without 0, ** one that stays without 0 after Bonferroni's correction for all "
             f"{self.comparisons} comparisons of this table."

@@ -59,7 +59,7 @@ def png_figure(report: Report) -> Figure:
     if y_name in marks.RATES:
         axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     barred = any(not report.points[index].eligible for index in places)
-    key = "blue: Pareto front; grey: dominated; " + ("hollow grey: not feasible or pruned; " if barred else "")
+    key = "blue: Pareto front; grey: dominated; " + ("hollow grey: not eligible; " if barred else "")
     plotting.note(figure, f"{key}hollow: baselines\n{marks.note(report, len(places))}")
     plotting.label_points(axes, labels, drawn, size=7.5)
     return figure
@@ -80,7 +80,7 @@ def html_figure(report: Report) -> PlotlyFigure:
     able = {index for index in places if report.points[index].eligible}
     hollow = {"symbol": "circle-open", "line": {"width": 1.5}}
     for name, members, marker in (
-        ("not feasible or pruned", [i for i in places if i not in able], {"color": BARRED, "size": 9, **hollow}),
+        ("not eligible", [i for i in places if i not in able], {"color": BARRED, "size": 9, **hollow}),
         ("dominated", [i for i in places if i in able and i not in report.front], {"color": REST, "size": 9}),
         ("on the front", [i for i in places if i in report.front], {"color": FRONT, "size": 10}),
     ):

@@ -137,7 +137,7 @@ def _style(figure: Figure, height: int) -> None:
 def _focus(figure: Figure, report: Report) -> None:
     """Fade the bars of what is not on the front: many of them cover each other."""
     for trace in figure.data:
-        if trace.name in ("dominated", "not feasible or pruned"):
+        if trace.name in ("dominated", "not eligible"):
             for bar in (trace.error_x, trace.error_y):
                 bar.color = "rgba(138, 138, 138, 0.35)"
 

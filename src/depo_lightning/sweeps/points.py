@@ -12,7 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
 from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from depo_lightning.errors import ConfigError, DataError
 from depo_lightning.evaluation.episode_table import EPISODE_TABLE, EpisodeRow, read_episode_table
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
     from depo_lightning.sweeps.configurations import Configuration
 
 RESULTS, ERROR = "results.json", "error.txt"
+OVERRIDES, RECORD = ".hydra/overrides.yaml", ".hydra/hydra.yaml"
+UNREADABLE = (OSError, ValueError, TypeError, YAMLError, OmegaConfBaseException, HydraException)  # of a YAML file
 _INPUT_FAULTS = (ConfigError.title, DataError.title)  # what the texts of such errors start with
 SEED = "seed"  # the override that repeats a configuration
 
@@ -53,6 +58,8 @@ class SweepPoint:
         episodes: evaluation episodes by policy; empty where the job left no readable `episodes.csv`.
         fault: why `episodes.csv` or `trial.json` could not be used.
         trial: the trial that the job belongs to; None in a sweep without trials.
+        policies: the policies in the job's results; empty where these cannot be read.
+        known: whether `overrides` could be read.
     """
 
     job: int
@@ -67,6 +74,8 @@ class SweepPoint:
     episodes: dict[str, list[EpisodeRow]] = field(default_factory=dict, repr=False)
     fault: str = ""
     trial: Trial | None = None
+    policies: tuple[str, ...] = ()
+    known: bool = True
 
     def values(self, objectives: Sequence[str]) -> list[float]:
         """Means of the objectives, NaN where there is none."""
@@ -86,7 +95,7 @@ def collect_points(sweep_dir: str | os.PathLike[str], policy: str | None = None)
     """Read every job directory of a sweep, in order of job number.
 
     Results that are absent, unreadable or lack the policy
-    make the point missing or failed, with the reason; nothing is counted as 0.
+    make the point missing or failed, with the reason; so do unreadable files of Hydra. Nothing is counted as 0.
 
     Args:
         sweep_dir: Hydra's sweep directory.
@@ -110,11 +119,15 @@ def job_directories(sweep_dir: str | os.PathLike[str]) -> list[Path]:
     root = Path(sweep_dir)
     if not root.is_dir():
         raise DataError(f"{root}: no such directory; give the directory of a sweep")
-    return [path for path in root.iterdir() if (path / ".hydra" / "overrides.yaml").is_file()]
+    return [path for path in root.iterdir() if (path / OVERRIDES).is_file()]
 
 
 def varied_keys(points: Sequence[SweepPoint | Configuration]) -> list[str]:
-    """The override keys whose values differ between points, sorted; a key that some points lack differs too."""
+    """The override keys whose values differ between points, sorted; a key that some points lack differs too.
+
+    Points whose overrides could not be read tell nothing.
+    """
+    points = [point for point in points if point.known]
     keys = sorted({key for point in points for key in point.overrides})
     return [key for key in keys if len({repr(point.overrides.get(key)) for point in points}) > 1]
 
@@ -137,27 +150,34 @@ def _of_trial(point: SweepPoint, trial: Trial | None) -> SweepPoint:
 
 
 def _read_results(path: Path, policy: str | None) -> SweepPoint:
-    job, overrides = _job_number(path), _overrides(path)
+    job, lost = _job_number(path)
+    overrides, unread = _overrides(path)
     seed = overrides.get(SEED)
-    unfinished = SweepPoint(job, path, overrides, PointStatus.FAILED, seed=seed if isinstance(seed, int) else None)
+    seed = seed if isinstance(seed, int) else None
+    unfinished = SweepPoint(job, path, overrides, PointStatus.FAILED, seed=seed, known=not unread)
+    faults = [fault for fault in (unread, lost) if fault]
     if (path / ERROR).exists():
-        return replace(unfinished, reason=_first_fault(path))
+        faults.append(_first_fault(path))
+    if faults:
+        return replace(unfinished, reason="; ".join(faults))
     try:
         results = json.loads((path / RESULTS).read_text(encoding="utf-8"))
-        name = policy or results["main"]
+        name = policy or str(results["main"])
         tables = {key: _estimates(entry["metrics"]) for key, entry in results["policies"].items()}
-        seed = results.get("seeds", {}).get("training", unfinished.seed)
+        trained = results.get("seeds", {}).get("training")
     except FileNotFoundError:
         return replace(unfinished, status=PointStatus.MISSING, reason=f"no {RESULTS}")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        return replace(unfinished, reason=f"{RESULTS} cannot be read: {type(error).__name__}: {error}")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+        return replace(unfinished, reason=unreadable(RESULTS, error))
+    policies = tuple(tables)
     if name not in tables:
-        return replace(unfinished, reason=f"{RESULTS} has no policy {name!r}, only {', '.join(tables)}")
+        reason = f"{RESULTS} has no policy {name!r}, only {', '.join(tables)}"
+        return replace(unfinished, reason=reason, policies=policies)
     baselines = {key: table for key, table in tables.items() if key != name}
     episodes, fault = _episodes(path)
     return SweepPoint(
         job, path, overrides, PointStatus.FINISHED, tables[name], name, baselines,
-        seed=seed, episodes=episodes, fault=fault,
+        seed=trained if isinstance(trained, int) else seed, episodes=episodes, fault=fault, policies=policies,
     )  # fmt: skip
 
 
@@ -179,21 +199,33 @@ def _estimates(metrics: Mapping[str, Mapping[str, Any]]) -> dict[str, Estimate]:
     return {name: Estimate(value(m["mean"]), value(m["se"]), int(m["n"])) for name, m in metrics.items()}
 
 
-def _job_number(path: Path) -> int:
-    """Hydra's own record of the number, else the directory's name; -1 where neither tells."""
-    record = path / ".hydra" / "hydra.yaml"
-    if record.is_file():
+def unreadable(name: str, error: Exception) -> str:
+    """What is wrong with a file, on one line."""
+    return f"{name} cannot be read: {type(error).__name__}: {' '.join(str(error).split())}"
+
+
+def _job_number(path: Path) -> tuple[int, str]:
+    """Hydra's own record of the number, else the directory's name; -1 where neither tells. And a broken record."""
+    named, record = int(path.name) if path.name.isdecimal() else -1, path / RECORD
+    if not record.is_file():
+        return named, ""
+    try:
         number = OmegaConf.select(OmegaConf.load(record), "hydra.job.num")
-        if isinstance(number, int):
-            return number
-    return int(path.name) if path.name.isdigit() else -1
+    except UNREADABLE as error:
+        return named, unreadable(RECORD, error)
+    return (number if isinstance(number, int) else named), ""
 
 
-def _overrides(path: Path) -> dict[str, Any]:
-    lines = OmegaConf.to_container(OmegaConf.load(path / ".hydra" / "overrides.yaml"))
-    assert isinstance(lines, list)
-    parsed = OverridesParser.create().parse_overrides([str(line) for line in lines])
-    return {override.key_or_group: _plain(override.value()) for override in parsed}
+def _overrides(path: Path) -> tuple[dict[str, Any], str]:
+    """What the job changed, or nothing and why."""
+    try:
+        lines = OmegaConf.to_container(OmegaConf.load(path / OVERRIDES))
+        if not isinstance(lines, list):
+            raise ValueError("expected a list of overrides")
+        parsed = OverridesParser.create().parse_overrides([str(line) for line in lines])
+        return {override.key_or_group: _plain(override.value()) for override in parsed}, ""
+    except UNREADABLE as error:
+        return {}, unreadable(OVERRIDES, error)
 
 
 def _plain(value: Any) -> Any:
@@ -202,9 +234,15 @@ def _plain(value: Any) -> Any:
 
 
 def _first_fault(path: Path) -> str:
-    lines = [line.strip() for line in (path / ERROR).read_text(encoding="utf-8").splitlines() if line.strip()]
+    try:
+        data = (path / ERROR).read_bytes()
+    except OSError as error:
+        return unreadable(ERROR, error)
+    text = data.decode("utf-8", errors="replace")
+    garbled = "" if text.encode("utf-8") == data else f"{ERROR} is not UTF-8: "
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
     if not lines:
         return "failed"
     if lines[0].startswith("Traceback"):
-        return lines[-1]
-    return lines[1].lstrip("- ") if len(lines) > 1 else lines[0]
+        return garbled + lines[-1]
+    return garbled + (lines[1].lstrip("- ") if len(lines) > 1 else lines[0])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy as np
 from omegaconf import OmegaConf
 
 from depo_lightning import pareto
-from depo_lightning.errors import ConfigError
+from depo_lightning.errors import ConfigError, DataError
 from depo_lightning.evaluation.crossed import Bootstrap
 from depo_lightning.files import write_atomic
 from depo_lightning.sweeps.baselines import Baseline, collect_baselines
@@ -26,7 +26,7 @@ from depo_lightning.sweeps.differences import (
     resamples_for,
 )
 from depo_lightning.sweeps.importance import importance
-from depo_lightning.sweeps.points import PointStatus, SweepPoint, collect_points, varied_keys
+from depo_lightning.sweeps.points import UNREADABLE, PointStatus, SweepPoint, collect_points, unreadable, varied_keys
 
 OBJECTIVES = {"success_rate": "maximize", "tokens_all": "minimize"}
 MARGIN = 0.1  # of the range, added to the worst value, so that the extremes of a front count too
@@ -98,13 +98,15 @@ def write_report(
         reference: swept values of the configuration that others are compared with; None is the first.
 
     Raises:
-        ConfigError: fewer than two objectives, an unknown direction, or no such reference.
+        ConfigError: fewer than two objectives, an unknown direction, no such reference, or a policy or metric
+            that no job's results have. Nothing is written then.
         DataError: no such directory. MachineError: it cannot be written.
     """
     from depo_lightning.sweeps import figures, formats, latex, page, table
 
-    wanted = dict(objectives) if objectives else sweep_objectives(sweep_dir) or OBJECTIVES
-    report = build_report(sweep_dir, policy, dict(wanted), reference)
+    wanted, notes = (dict(objectives), []) if objectives else _default_objectives(sweep_dir)
+    report = build_report(sweep_dir, policy, wanted, reference)
+    report = replace(report, notes=[*notes, *report.notes])
     root = report.directory
     write_atomic(root / "sweep.csv", formats.csv_text(report))
     write_atomic(root / "configurations.csv", formats.configurations_csv(report))
@@ -126,6 +128,7 @@ def build_report(
     if len(objectives) < 2:
         raise ConfigError(f"objectives={objectives!r}: a front needs two objectives; add one with its direction")
     jobs = collect_points(sweep_dir, policy)
+    _check_names(jobs, policy, objectives)
     tasks = all_tasks(jobs)
     bootstrap = Bootstrap(len(tasks), resamples_for(len(jobs)) if tasks else 0)
     points = configurations(jobs, bootstrap, tasks)
@@ -164,11 +167,15 @@ def sweep_objectives(sweep_dir: str | os.PathLike[str]) -> dict[str, str]:
 
     Raises:
         ConfigError: `hydra.sweeper.objectives` is no mapping of metrics to directions.
+        DataError: the file cannot be read.
     """
     path = Path(sweep_dir) / "multirun.yaml"
     if not path.is_file():
         return {}
-    found = OmegaConf.select(OmegaConf.load(path), "hydra.sweeper.objectives")
+    try:
+        found = OmegaConf.select(OmegaConf.load(path), "hydra.sweeper.objectives")
+    except UNREADABLE as error:
+        raise DataError(unreadable(path.name, error)) from error
     if found is None:
         return {}
     if not OmegaConf.is_dict(found):
@@ -176,8 +183,30 @@ def sweep_objectives(sweep_dir: str | os.PathLike[str]) -> dict[str, str]:
     return {str(name): str(direction).lower() for name, direction in found.items()}
 
 
+def _default_objectives(sweep_dir: str | os.PathLike[str]) -> tuple[dict[str, str], list[str]]:
+    """The sweep's own objectives, else the usual ones; and a note where the sweep's cannot be read."""
+    try:
+        return sweep_objectives(sweep_dir) or dict(OBJECTIVES), []
+    except DataError as error:
+        return dict(OBJECTIVES), [f"{error.faults[0]}; these are the default objectives"]
+
+
+def _check_names(jobs: Sequence[SweepPoint], policy: str | None, objectives: Mapping[str, str]) -> None:
+    """Refuse a policy and metrics that are in no job's results: a mistyped name must not empty a report."""
+    policies = sorted({name for job in jobs for name in job.policies})
+    if policy and policies and policy not in policies:
+        raise ConfigError(f"policy={policy!r}: no job's results have it; give one of {', '.join(policies)}")
+    metrics = sorted({name for job in jobs for name in job.metrics})
+    absent = [name for name in objectives if metrics and name not in metrics]
+    if absent:
+        rest = f"no job's results have it; give some of {', '.join(metrics)}"
+        raise ConfigError(f"objective {name!r}: {rest}" for name in absent)
+
+
 def _volume(values: Sequence[Sequence[float]], bound: list[float] | None, directions: Sequence[str]) -> float:
-    return 0.0 if bound is None else pareto.hypervolume(values, bound, directions)
+    """Of the finite points, as the reference is."""
+    finite = [row for row in values if np.isfinite(row).all()]
+    return 0.0 if bound is None else pareto.hypervolume(finite, bound, directions)
 
 
 def _notes(jobs: Sequence[SweepPoint], points: Sequence[Configuration]) -> list[str]:

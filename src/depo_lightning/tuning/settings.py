@@ -196,6 +196,7 @@ def _metric_faults(s: SweeperConfig) -> Iterator[str]:
         for name in [c.metric, *(bound for bound in bounds if isinstance(bound, str))]:
             policy, _, metric = name.rpartition("/")
             if s.metrics is not None and (metric not in s.metrics or policy not in ("", *POLICIES)):
-                yield f"hydra.sweeper.constraints: unknown metric {name!r}; choose from {s.metrics}, or POLICY/NAME with one of {POLICIES}"
+                known = f"{s.metrics}, or POLICY/NAME with a policy of {list(POLICIES)}"
+                yield f"hydra.sweeper.constraints: unknown metric {name!r}; choose from {known}"
         if not (math.isfinite(c.slack_se) and c.slack_se >= 0):
             yield f"hydra.sweeper.constraints: {c.metric}: slack_se={c.slack_se}: must be 0 or more"
