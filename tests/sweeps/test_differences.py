@@ -31,8 +31,8 @@ def test_every_configuration_against_the_bc_of_its_seeds(seeds):
     assert [row.point for row in table.rows] == [0, 1, 2]
     assert [row.seeds for row in table.rows] == [3, 3, 2]
     assert table.comparisons == 3 * len(CONTRASTS)
-    assert table.rows[2].contrasts["tokens_percent"].resolved_all  # 20 tokens a turn instead of 30
-    assert table.rows[2].contrasts["tokens_percent"].mean < -20
+    assert table.rows[2].contrasts["tokens_percent"].mean < -20  # 20 tokens a turn instead of 30
+    assert not table.rows[2].contrasts["tokens_percent"].resolved_all  # but of two seeds only
     assert not table.rows[0].contrasts["success"].resolved  # both succeed in 0.6
 
 

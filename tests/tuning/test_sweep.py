@@ -113,6 +113,19 @@ def test_a_grid_with_listed_points_runs_every_point_once(sweep: Sweep, tmp_path:
     assert "0 of 0 trials done" in done.stdout  # all of the grid is known
 
 
+def test_a_journal_is_mended_or_its_damage_named(sweep: Sweep, tmp_path: Path) -> None:
+    fixed = ("hydra.sweeper.isolate=false",)
+    sweep(*fixed, "hydra.sweeper.n_trials=1")
+    journal = tmp_path / "sweep" / "journal.log"
+    journal.write_text(journal.read_text() + '{"op_code": 4, "wor')
+    sweep(*fixed, "hydra.sweeper.n_trials=2")
+    assert len(records(tmp_path / "sweep")) == 2
+    journal.write_text("garbage\n" + journal.read_text())
+    told = sweep(*fixed, "hydra.sweeper.n_trials=3", expect=2)
+    assert f"{journal}:1: is damaged" in told.stderr
+    assert "Traceback" not in told.stderr
+
+
 def test_a_storage_serves_one_directory(sweep: Sweep, tmp_path: Path) -> None:
     storage = f"hydra.sweeper.storage=sqlite:///{tmp_path / 'study.db'}"
     sweep(storage, "hydra.sweeper.n_trials=1", "hydra.sweeper.isolate=false")

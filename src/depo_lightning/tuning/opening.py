@@ -17,7 +17,7 @@ from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.study import StudyDirection
 
-from depo_lightning.errors import ConfigError
+from depo_lightning.errors import ConfigError, DataError
 from depo_lightning.files import write_atomic
 from depo_lightning.tuning.config import SweeperConfig
 from depo_lightning.tuning.space import Space
@@ -32,7 +32,7 @@ def open_storage(url: str | None, directory: Path) -> BaseStorage:
     """The study's storage: an Optuna URL, or a journal in the sweep's directory.
 
     Raises:
-        ConfigError: it cannot be reached. The message shows no password.
+        ConfigError: it cannot be reached. The message shows no password. DataError: a damaged journal.
     """
     if url is None:
         path = directory / JOURNAL
@@ -188,7 +188,11 @@ class _JournalLock(JournalFileOpenLock):
 
 
 def _mend(path: Path) -> None:
-    """Cut off a last line that a full disk or a power cut left unfinished: it was never acted upon."""
+    """Cut off a last line that a full disk or a power cut left unfinished: it was never acted upon.
+
+    Raises:
+        DataError: a line before it is damaged.
+    """
     if not path.exists():
         return
     with FileLock(_lock_of(path)):
@@ -197,6 +201,11 @@ def _mend(path: Path) -> None:
         if whole < len(content):
             with path.open("r+b") as file:
                 file.truncate(whole)
+    for number, line in enumerate(content[:whole].splitlines(), 1):
+        try:
+            json.loads(line)
+        except ValueError as error:
+            raise DataError(f"{path}:{number}: is damaged ({error}); delete the line, or restore the file") from error
 
 
 def _lock_of(journal: Path) -> Path:
