@@ -36,6 +36,8 @@ class Scoring(StrEnum):
     agentgym = "agentgym"
 
 
+OBJECTIVES = {"success_rate": "maximize", "tokens_all": "minimize"}  # of a sweep, unless it names others
+
 # Metrics of evaluation episodes (`evaluation.metrics.summarise`), which a sweep's objectives name.
 METRICS = (
     "success_rate",

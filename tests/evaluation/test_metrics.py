@@ -8,6 +8,7 @@ import math
 import numpy as np
 import pytest
 
+from depo_lightning.choices import METRICS
 from depo_lightning.evaluation.metrics import mean_estimate, ratio_estimate, summarise
 from depo_lightning.trajectory import Status
 
@@ -20,6 +21,10 @@ def mixed(episode):
         episode(2, [40, 40, 40], False, status=Status.TRUNCATED, invalid=2, seconds=5.0),
         episode(3, [999] * 9, False, status=Status.CRASHED, invalid=9, seconds=99.0),
     ]
+
+
+def test_the_names_that_objectives_may_use_are_those_of_the_metrics(mixed):
+    assert tuple(summarise(mixed).metrics) == METRICS
 
 
 def test_metrics_by_hand(mixed):

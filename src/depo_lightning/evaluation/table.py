@@ -24,7 +24,7 @@ _METRICS: dict[str, _FORM] = {
     "tokens_per_success": ("tokens/success", 1),
 }
 _TIMING: dict[str, _FORM] = {"seconds_per_episode": ("seconds/episode", 3)}
-_DIFFERENCES: dict[str, _FORM] = {
+DIFFERENCES: dict[str, _FORM] = {
     "success": ("success rate", 3),
     "reward": ("mean reward", 3),
     "tokens": ("T@All", 1),
@@ -105,7 +105,7 @@ def _estimate_rows(policies: Mapping[str, Any]) -> Iterator[list[str]]:
 
 
 def _difference_rows(policies: Mapping[str, Any]) -> Iterator[list[str]]:
-    for key, (shown, decimals) in _DIFFERENCES.items():
+    for key, (shown, decimals) in DIFFERENCES.items():
         yield [shown, *(with_interval(entry["difference_to_bc"].get(key), decimals) for entry in policies.values())]
 
 

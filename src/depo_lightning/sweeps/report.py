@@ -13,6 +13,7 @@ import numpy as np
 from omegaconf import OmegaConf
 
 from depo_lightning import pareto
+from depo_lightning.choices import OBJECTIVES as OBJECTIVES
 from depo_lightning.errors import ConfigError, DataError
 from depo_lightning.evaluation.crossed import Bootstrap
 from depo_lightning.files import write_atomic
@@ -28,7 +29,6 @@ from depo_lightning.sweeps.differences import (
 from depo_lightning.sweeps.importance import importance
 from depo_lightning.sweeps.points import UNREADABLE, PointStatus, SweepPoint, collect_points, unreadable, varied_keys
 
-OBJECTIVES = {"success_rate": "maximize", "tokens_all": "minimize"}
 MARGIN = 0.1  # of the range, added to the worst value, so that the extremes of a front count too
 
 

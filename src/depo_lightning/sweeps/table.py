@@ -14,7 +14,7 @@ from rich.table import Table
 
 from depo_lightning.evaluation.crossed import CONTRASTS, Contrast
 from depo_lightning.evaluation.metrics import Estimate, number
-from depo_lightning.evaluation.table import MISSING, plus_minus, policy_label
+from depo_lightning.evaluation.table import DIFFERENCES, MISSING, plus_minus, policy_label
 from depo_lightning.pareto import Direction
 from depo_lightning.sweeps.configurations import Configuration, plain, spans
 from depo_lightning.sweeps.differences import ComparisonTable
@@ -23,14 +23,7 @@ from depo_lightning.sweeps.report import Report
 
 Cells = tuple[list[str], list[list[str]]]  # header and rows
 
-CONTRAST_FORMS = {  # name shown, decimals
-    "success": ("success rate", 3),
-    "reward": ("mean reward", 3),
-    "tokens": ("T@All", 1),
-    "tokens_percent": ("T@All, %", 1),
-    "steps": ("S@All", 2),
-    "steps_percent": ("S@All, %", 1),
-}
+CONTRAST_FORMS = {name: DIFFERENCES[name] for name in CONTRASTS}  # name shown, decimals
 _MOST_ROWS = 12  # of a table of differences on a terminal
 _TERMINAL = ("success", "tokens", "tokens_percent", "steps_percent")  # as many as 100 columns hold
 

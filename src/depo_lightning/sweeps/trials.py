@@ -9,7 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-TRIAL = "trial.json"
+from depo_lightning.tracking_link import TRIAL
 
 
 class TrialState(StrEnum):

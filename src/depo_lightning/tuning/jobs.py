@@ -48,7 +48,6 @@ class Task:
 
     def run(self, number: int, overrides: Sequence[str], directory: Path) -> Outcome:
         """Run job `number` in this process, and leave its outcome in its directory."""
-        (directory / ERROR).unlink(missing_ok=True)  # of an earlier attempt
         setup_globals()
         Singleton.set_state(self.state)
         loader = self.context.config_loader
@@ -88,6 +87,12 @@ def left_outcome(directory: Path, overrides: Sequence[str] | None = None) -> Out
         return None
 
 
+def forget_attempt(directory: Path) -> None:
+    """Take away what an earlier attempt at a job has left, so that nothing of it counts for the next."""
+    for name in (ERROR, OUTCOME):
+        (directory / name).unlink(missing_ok=True)
+
+
 def run_isolated(task: Task, number: int, overrides: Sequence[str], directory: Path, preload: Sequence[str]) -> Outcome:
     """Run a job in a child process; its death is an outcome too.
 
@@ -106,8 +111,10 @@ def run_isolated(task: Task, number: int, overrides: Sequence[str], directory: P
         child.join(_FAREWELL)
     except EOFError:
         child.join()
-        outcome = Outcome.failed(_death(child.exitcode))
-        _leave(outcome, overrides, directory)
+        left = left_outcome(directory, overrides)  # it may have died on its way out, after its end
+        outcome = left or Outcome.failed(_death(child.exitcode))
+        if left is None:
+            _leave(outcome, overrides, directory)
     finally:
         _kill_group(child.pid)
         child.join()

@@ -14,7 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 from optuna import Study
 from optuna.samplers import BaseSampler
 
-from depo_lightning.choices import EfficiencyForm
+from depo_lightning.choices import OBJECTIVES, EfficiencyForm
 from depo_lightning.config import Config, Policy, to_config
 from depo_lightning.errors import ConfigError
 from depo_lightning.pareto import Direction
@@ -23,7 +23,6 @@ from depo_lightning.tuning.grid import GridSampler, grid_points
 from depo_lightning.tuning.space import Space
 from depo_lightning.tuning.study import WARM
 
-DEFAULT_OBJECTIVES = {"success_rate": "maximize", "tokens_all": "minimize"}
 DEFAULT_TRIALS = 20
 POLICIES = tuple(dict.fromkeys([*map(str, Policy), *map(str, EfficiencyForm)]))  # as results name them
 _MAX_COMPOSED = 64  # configurations composed to find a mistyped choice before the first trial
@@ -38,7 +37,7 @@ def read_settings(values: Mapping[str, Any]) -> SweeperConfig:
     settings = SweeperConfig(**{name: value for name, value in values.items() if not name.startswith("_")})
     if not isinstance(settings.objectives, Mapping | None):
         raise ConfigError(f"hydra.sweeper.objectives={settings.objectives}: write metric: maximize or metric: minimize")
-    settings.objectives = dict(settings.objectives or DEFAULT_OBJECTIVES)
+    settings.objectives = dict(settings.objectives or OBJECTIVES)
     settings.constraints = [ConstraintConfig(**vars_of(entry)) for entry in settings.constraints]
     settings.warm_start = WarmStartConfig(**vars_of(settings.warm_start))
     if faults := [*_number_faults(settings), *_metric_faults(settings)]:

@@ -77,7 +77,7 @@ def _trial(
 ) -> FrozenTrial | None:
     try:
         wanted = [context.config_loader.load_sweep_config(config, job) for job in space.overrides(params)]
-        same = [next((p for p in points if _same(p, job, space)), None) for job in wanted]
+        same = [next((p for p in points if _same(p, job)), None) for job in wanted]
         outcome = mean_outcome([Outcome(State.COMPLETE, _metrics(p)) for p in same if p is not None])
         values = [outcome.metrics[name] for name in settings.objectives]
         constraints = [violation(c, outcome.metrics) for c in settings.constraints]
@@ -98,7 +98,7 @@ def _trial(
     return trial
 
 
-def _same(point: SweepPoint, job: DictConfig, space: Space) -> bool:
+def _same(point: SweepPoint, job: DictConfig) -> bool:
     """Whether a stored job ran with a composed job's configuration, apart from where its files went."""
     path = point.directory / ".hydra" / "config.yaml"
     if not path.is_file():

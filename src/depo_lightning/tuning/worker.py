@@ -15,7 +15,7 @@ from depo_lightning.files import write_atomic
 from depo_lightning.progress import console
 from depo_lightning.tracking_link import TRIAL, read_link
 from depo_lightning.tuning.config import SweeperConfig
-from depo_lightning.tuning.jobs import Task, left_outcome, run_isolated
+from depo_lightning.tuning.jobs import Task, forget_attempt, left_outcome, run_isolated
 from depo_lightning.tuning.opening import open_storage
 from depo_lightning.tuning.outcome import Outcome, State, constraint_names, mean_outcome, violation
 from depo_lightning.tuning.settings import make_sampler
@@ -90,6 +90,7 @@ class Worker:
         done = left_outcome(folder, overrides)
         if done is not None and done.state is State.COMPLETE:
             return done
+        forget_attempt(folder)
         if self.settings.isolate:
             return run_isolated(self.task, number, overrides, folder, self.settings.preload)
         return self.task.run(number, overrides, folder)
@@ -98,15 +99,17 @@ class Worker:
         """Constraints of a complete trial; one that cannot be told makes it a failed one."""
         if outcome.state is not State.COMPLETE:
             return outcome, {}
-        constraints = self.settings.constraints
-        found = dict(
-            zip(constraint_names(constraints), (violation(c, outcome.metrics) for c in constraints), strict=True)
-        )
-        unknown = [f"{c.metric} (against {c.at_least if c.at_most is None else c.at_most})" for c in constraints
-                   if violation(c, outcome.metrics) is None]  # fmt: skip
+        found: dict[str, float] = {}
+        unknown: list[str] = []
+        for name, c in zip(constraint_names(self.settings.constraints), self.settings.constraints, strict=True):
+            value = violation(c, outcome.metrics)
+            if value is None:
+                unknown.append(f"{c.metric} (against {c.at_least if c.at_most is None else c.at_most})")
+            else:
+                found[name] = value
         if unknown:
             return Outcome.failed(f"a constraint names what was not measured: {', '.join(unknown)}"), {}
-        return outcome, {name: value for name, value in found.items() if value is not None}
+        return outcome, found
 
     def _record(self, shared: SharedStudy, number: int, folders: list[Path], **more: Any) -> None:
         trial = shared.study.get_trials(deepcopy=False)[number]
