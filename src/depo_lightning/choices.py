@@ -29,6 +29,13 @@ class Unit(StrEnum):
     trajectory = "trajectory"
 
 
+class PackingMode(StrEnum):
+    """How a batch of sequences goes through the model: equal prefixes once, or each sequence padded out on its own."""
+
+    prefix = "prefix"
+    padding = "padding"
+
+
 class Scoring(StrEnum):
     """Whose reward BabyAI gives: what a person would call success, or AgentGym's to the letter."""
 

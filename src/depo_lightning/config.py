@@ -13,7 +13,7 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf
 
-from depo_lightning.choices import EfficiencyForm, Scoring, Unit
+from depo_lightning.choices import EfficiencyForm, PackingMode, Scoring, Unit
 
 STAGES = ("collect", "label", "rephrase", "bc", "reference", "depo", "evaluate", "report")
 
@@ -216,6 +216,9 @@ class TrainerConfig:
     precision: str = "32-true"
     threads: int | None = None  # CPU threads of torch; null: OMP_NUM_THREADS, else all cores of the job
     gradient_clip: float | None = 1.0
+    packing: PackingMode = PackingMode.prefix  # equal prefixes of a batch once; padding: each sequence on its own
+    pass_tokens: int = 4096  # most tokens in one pass of a packed batch, or one episode, should that be longer
+    recompute: bool = False  # keep one pass in memory, not a batch's: a forward pass more, for large models
 
 
 @dataclass

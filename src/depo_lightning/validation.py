@@ -88,6 +88,7 @@ RULES: tuple[Rule, ...] = (
     ("trainer.accelerator", lambda value: value in ("cpu", "gpu", "cuda", "mps"), "choose cpu, gpu or mps"),
     ("trainer.precision", lambda value: value in _PRECISIONS, f"choose one of {_PRECISIONS}"),
     ("trainer.threads", _at_least(1), _COUNT),
+    ("trainer.pass_tokens", _at_least(1), _COUNT),
     ("trainer.gradient_clip", _positive, "must be a positive number, or null for none"),
 )
 

@@ -44,7 +44,7 @@ def test_segments_and_bc_loss_sum_and_average_those() -> None:
     hidden, head = hidden_and_head()
     a, b, c, d, e = logps_by_hand()
     assert sequence_logps(hidden, head, IDS, SEGMENTS, 3).tolist() == pytest.approx([a + b, c, d + e], abs=1e-12)
-    assert bc_loss(completion_logps(hidden, head, IDS, SEGMENTS)[0]).item() == pytest.approx(-(a + b + c + d + e) / 5)
+    assert bc_loss(sequence_logps(hidden, head, IDS, SEGMENTS, 3), 5).item() == pytest.approx(-(a + b + c + d + e) / 5)
 
 
 def test_the_head_sees_agent_tokens_only() -> None:

@@ -1,11 +1,13 @@
 """Training data: token rows, batches and Lightning data modules for behaviour cloning and preference training."""
 
+from depo_lightning.data.packing import Packing
 from depo_lightning.data.preference import PreferenceData, PreferenceDataModule, PreferenceSample, Unit
 from depo_lightning.data.reference import ReferenceLogps, compute_reference
 from depo_lightning.data.rows import TokenRows
 from depo_lightning.data.sft import SftDataModule
 
 __all__ = [
+    "Packing",
     "PreferenceData",
     "PreferenceDataModule",
     "PreferenceSample",

@@ -14,10 +14,12 @@ from torch.utils.data import DataLoader, Dataset
 
 from depo_lightning.choices import Unit
 from depo_lightning.data.order import BatchOrder, stratified
+from depo_lightning.data.packing import Branch, Packing
 from depo_lightning.data.reference import ReferenceLogps
 from depo_lightning.data.rows import TokenRows, TokenSequence, check_spans, step_row, trajectory_row
 from depo_lightning.errors import ConfigError, DataError
-from depo_lightning.modules.batches import PreferenceBatch
+from depo_lightning.modules.batches import PreferenceBatch, TokenBatch
+from depo_lightning.modules.packed import PackedBatch
 from depo_lightning.objectives.logps import NO_SEGMENT
 from depo_lightning.trajectory import Label, Trajectory
 
@@ -86,6 +88,16 @@ class PreferenceData:
         self.steps = TokenRows([step_row(sample) for sample in samples])
         self.pairs = TokenRows(_mismatched(self.samples, kl_pairs, np.random.default_rng(seed)))  # row i·kl_pairs + k
 
+    def branches(self, indices: np.ndarray) -> list[Branch]:
+        """The mismatched completions of the trajectories `indices`, as branches of these."""
+        found = []
+        for place, index in enumerate(indices.tolist()):
+            for pair in range(index * self.kl_pairs, (index + 1) * self.kl_pairs):
+                ids, segments = self.pairs.row(pair)
+                start = int(np.argmax(segments != NO_SEGMENT))
+                found.append(Branch(place, start, ids[start:]))
+        return found
+
     def rows(self, unit: Unit) -> TokenRows:
         """The trajectories' rows, cut into samples of `unit`."""
         if Unit(unit) is Unit.step:
@@ -104,9 +116,12 @@ class PreferenceData:
 class PreferenceDataset(Dataset[PreferenceBatch]):
     """Trajectories with their reference log-probabilities; an item is a batch, asked for by its trajectory indices."""
 
-    def __init__(self, data: PreferenceData, reference: ReferenceLogps, unit: Unit) -> None:
+    def __init__(
+        self, data: PreferenceData, reference: ReferenceLogps, unit: Unit, packing: Packing | None = None
+    ) -> None:
         reference.check(data.fingerprint())
         self.data = data
+        self.packing = packing
         self.rows = data.rows(unit)
         steps = [np.asarray(reference.steps[sample.id]) for sample in data.samples]
         per_sample = steps if unit == Unit.step else [values.sum(keepdims=True) for values in steps]
@@ -126,10 +141,15 @@ class PreferenceDataset(Dataset[PreferenceBatch]):
         counts = self.rows.counts[indices]
         within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
         samples = np.repeat(self.first[indices], counts) + within
-        pairs = (indices[:, None] * self.data.kl_pairs + np.arange(self.data.kl_pairs)).ravel()
+        sequences: TokenBatch | PackedBatch
+        if self.packing is None:
+            pairs = (indices[:, None] * self.data.kl_pairs + np.arange(self.data.kl_pairs)).ravel()
+            sequences, mismatched = self.rows.batch(indices), self.data.pairs.batch(pairs)
+        else:
+            sequences, mismatched = self.rows.packed(indices, self.packing, self.data.branches(indices)), None
         return PreferenceBatch(
-            sequences=self.rows.batch(indices),
-            mismatched=self.data.pairs.batch(pairs),
+            sequences=sequences,
+            mismatched=mismatched,
             ref_logps=torch.from_numpy(self.ref_logps[samples]),
             ref_kl_logps=torch.from_numpy(self.ref_kl_logps[indices].ravel()),
             desirable=torch.from_numpy(np.repeat(self.data.desirable[indices], counts)),
@@ -148,19 +168,28 @@ class PreferenceDataModule(pl.LightningDataModule):
         unit: what one sample is.
         batch_size: most trajectories in a batch, 2 or more; sizes differ by at most one.
         seed: seed of the order of batches.
+        packing: share equal prefixes within a batch; None pads every trajectory out on its own.
 
     Raises:
         ConfigError: `batch_size` below 2. DataError: a reference that belongs to other data.
     """
 
-    def __init__(self, data: PreferenceData, reference: ReferenceLogps, unit: Unit, batch_size: int, seed: int) -> None:
+    def __init__(
+        self,
+        data: PreferenceData,
+        reference: ReferenceLogps,
+        unit: Unit,
+        batch_size: int,
+        seed: int,
+        packing: Packing | None = None,
+    ) -> None:
         super().__init__()
         if batch_size < SMALLEST_BATCH:
             raise ConfigError(
                 f"depo.batch_size={batch_size}: must be 2 or more, so that a batch can hold both classes and z0 is "
                 "not estimated from one trajectory"
             )
-        self.dataset = PreferenceDataset(data, reference, unit)
+        self.dataset = PreferenceDataset(data, reference, unit, packing)
         self.batch_size = batch_size
         self.seed = seed
 

@@ -8,8 +8,10 @@ from typing import Protocol
 import numpy as np
 import torch
 
+from depo_lightning.data.packing import Branch, Packing, pack
 from depo_lightning.errors import DataError
 from depo_lightning.modules.batches import TokenBatch
+from depo_lightning.modules.packed import PackedBatch
 from depo_lightning.objectives.logps import NO_SEGMENT
 
 PADDING = 0  # any id will do: causal attention hides what stands to the right
@@ -63,6 +65,30 @@ class TokenRows:
 
     def __len__(self) -> int:
         return len(self.lengths)
+
+    def row(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """(ids, segments) of one row."""
+        place = slice(self.starts[index], self.starts[index] + self.lengths[index])
+        return self.ids[place], self.segments[place]
+
+    def packed(
+        self, indices: np.ndarray | Sequence[int], packing: Packing, branches: Sequence[Branch] = ()
+    ) -> PackedBatch:
+        """The rows `indices` with equal prefixes once; segments are numbered as in `batch`.
+
+        Args:
+            indices: which rows.
+            packing: size and number of the passes.
+            branches: completions of these rows' prefixes; their `sequence` counts through `indices`.
+        """
+        chosen = np.asarray(indices)
+        counts = self.counts[chosen]
+        rows = [self.row(index) for index in chosen.tolist()]
+        first = np.cumsum(counts) - counts
+        numbered = [
+            np.where(own == NO_SEGMENT, NO_SEGMENT, own + start) for (_, own), start in zip(rows, first, strict=True)
+        ]
+        return pack([ids for ids, _ in rows], numbered, int(counts.sum()), branches, packing)
 
     def batch(self, indices: np.ndarray | Sequence[int]) -> TokenBatch:
         """The rows `indices`, right-padded to the longest; segments are numbered through the whole batch."""

@@ -10,15 +10,18 @@ import pytorch_lightning as pl
 from torch.utils.data import DataLoader, Dataset
 
 from depo_lightning.data.order import BatchOrder, bucketed
+from depo_lightning.data.packing import Packing
 from depo_lightning.data.rows import TokenRows, TokenSequence, check_spans, trajectory_row
 from depo_lightning.errors import ConfigError, DataError
 from depo_lightning.modules.batches import TokenBatch
+from depo_lightning.modules.packed import PackedBatch
 
 
-class SftDataset(Dataset[TokenBatch]):
+class SftDataset(Dataset[TokenBatch | PackedBatch]):
     """Conversations whose agent turns are to be learned; an item is a whole batch, asked for by its row indices."""
 
-    def __init__(self, sequences: Sequence[TokenSequence]) -> None:
+    def __init__(self, sequences: Sequence[TokenSequence], packing: Packing | None = None) -> None:
+        self.packing = packing
         if not sequences:
             raise DataError("training data: 0 conversations; expected at least one; loosen the filter or collect more")
         check_spans([(f"conversation {index}", sequence) for index, sequence in enumerate(sequences)])
@@ -27,8 +30,8 @@ class SftDataset(Dataset[TokenBatch]):
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, indices: np.ndarray) -> TokenBatch:
-        return self.rows.batch(indices)
+    def __getitem__(self, indices: np.ndarray) -> TokenBatch | PackedBatch:
+        return self.rows.batch(indices) if self.packing is None else self.rows.packed(indices, self.packing)
 
 
 class SftDataModule(pl.LightningDataModule):
@@ -38,20 +41,23 @@ class SftDataModule(pl.LightningDataModule):
         sequences: conversations with their agent spans.
         batch_tokens: most tokens in a batch, padding included; a longer conversation is a batch of its own.
         seed: seed of the order of batches.
+        packing: share equal prefixes within a batch; None pads every conversation out on its own.
 
     Raises:
         DataError: no conversation, or faulty spans. ConfigError: `batch_tokens` below 1.
     """
 
-    def __init__(self, sequences: Sequence[TokenSequence], batch_tokens: int, seed: int) -> None:
+    def __init__(
+        self, sequences: Sequence[TokenSequence], batch_tokens: int, seed: int, packing: Packing | None = None
+    ) -> None:
         super().__init__()
         if batch_tokens < 1:
             raise ConfigError(f"bc.batch_tokens={batch_tokens}: must be 1 or more; about 1000 suits a tiny model")
-        self.dataset = SftDataset(sequences)
+        self.dataset = SftDataset(sequences, packing)
         self.batch_tokens = batch_tokens
         self.seed = seed
 
-    def train_dataloader(self) -> DataLoader[TokenBatch]:
+    def train_dataloader(self) -> DataLoader[TokenBatch | PackedBatch]:
         """One epoch."""
         trainer = self.trainer
         rank, world_size = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)

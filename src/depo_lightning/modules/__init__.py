@@ -5,19 +5,23 @@ from depo_lightning.modules.bc import BCModule
 from depo_lightning.modules.callbacks import ValidationRollouts
 from depo_lightning.modules.depo import DEPOModule
 from depo_lightning.modules.optim import OptimizerSettings
-from depo_lightning.modules.policy import check_policy, policy_logps
+from depo_lightning.modules.packed import PackedBatch
+from depo_lightning.modules.policy import Compute, check_policy, policy_logps, preference_logps
 from depo_lightning.modules.scoring import score
 from depo_lightning.objectives import ObjectiveSettings
 
 __all__ = [
     "BCModule",
+    "Compute",
     "DEPOModule",
     "ObjectiveSettings",
     "OptimizerSettings",
+    "PackedBatch",
     "PreferenceBatch",
     "TokenBatch",
     "ValidationRollouts",
     "check_policy",
     "policy_logps",
+    "preference_logps",
     "score",
 ]

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from depo_lightning.modules.packed import PackedBatch
+from depo_lightning.objectives.logps import NO_SEGMENT
+
 
 @dataclass(slots=True)
 class TokenBatch:
@@ -18,13 +21,18 @@ class TokenBatch:
     segments: Tensor  # (B, L) int64; 0 … S−1 on agent tokens, −1 on prompt, observations and padding
     count: int  # S
 
+    @property
+    def tokens(self) -> int:
+        """Agent tokens of the batch."""
+        return int((self.segments[:, 1:] != NO_SEGMENT).sum())
+
 
 @dataclass(slots=True)
 class PreferenceBatch:
     """Trajectories cut into S samples (one per step, or one per trajectory), and mismatched pairs for z0."""
 
-    sequences: TokenBatch  # one row per trajectory, one segment per sample
-    mismatched: TokenBatch  # (K, L') prompts with a completion that belongs to another task; one segment per row
+    sequences: TokenBatch | PackedBatch  # one segment per sample
+    mismatched: TokenBatch | None  # (K, L') prompts with a foreign completion; None: they are branches of `sequences`
     ref_logps: Tensor  # (S,) float32, reference log-probability of each sample
     ref_kl_logps: Tensor  # (K,) float32, the same of each mismatched completion
     desirable: Tensor  # (S,) bool

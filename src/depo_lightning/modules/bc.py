@@ -11,7 +11,8 @@ from torch.optim import Optimizer
 from depo_lightning.errors import ConfigError
 from depo_lightning.modules.batches import TokenBatch
 from depo_lightning.modules.optim import OptimizerSettings, configure, gradient_norm
-from depo_lightning.modules.policy import check_policy, token_logps
+from depo_lightning.modules.packed import PackedBatch
+from depo_lightning.modules.policy import PLAIN, Compute, check_policy, policy_logps
 from depo_lightning.objectives import bc_loss
 
 
@@ -23,24 +24,26 @@ class BCModule(pl.LightningModule):
     Args:
         model: a Hugging Face causal LM, bare or with a PEFT adapter; trained in place.
         optimizer: learning rate and schedule.
+        compute: how packed batches are computed.
 
     Raises:
         ConfigError: settings out of range, or a model that `check_policy` refuses.
     """
 
-    def __init__(self, model: nn.Module, optimizer: OptimizerSettings) -> None:
+    def __init__(self, model: nn.Module, optimizer: OptimizerSettings, compute: Compute = PLAIN) -> None:
         super().__init__()
         if faults := optimizer.faults("bc"):
             raise ConfigError(faults)
-        check_policy(model)
+        check_policy(model, compute)
         self.model = model.train()  # models from a checkpoint arrive in evaluation mode, and Lightning keeps the mode
         self.optimizer_settings = optimizer
+        self.compute = compute
 
-    def training_step(self, batch: TokenBatch, batch_idx: int) -> Tensor:
+    def training_step(self, batch: TokenBatch | PackedBatch, batch_idx: int) -> Tensor:
         """Loss of one batch, ()."""
-        logps, _ = token_logps(self.model, batch)
-        loss = bc_loss(logps)
-        self.log("loss", loss.detach(), prog_bar=True, batch_size=len(logps))
+        logps = policy_logps(self.model, batch, self.compute)
+        loss = bc_loss(logps, batch.tokens)
+        self.log("loss", loss.detach(), prog_bar=True, batch_size=batch.tokens)
         return loss
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from depo_lightning.errors import ConfigError
 from depo_lightning.modules.batches import PreferenceBatch
 from depo_lightning.modules.optim import OptimizerSettings, configure, gradient_norm
-from depo_lightning.modules.policy import check_policy, policy_logps
+from depo_lightning.modules.policy import PLAIN, Compute, check_policy, preference_logps
 from depo_lightning.objectives import ObjectiveSettings, estimate_kl, preference_terms
 
 
@@ -29,25 +28,34 @@ class DEPOModule(pl.LightningModule):
         model: the policy, which starts as the reference; trained in place.
         objective: strengths and form of the loss.
         optimizer: learning rate and schedule.
+        compute: how packed batches are computed.
 
     Raises:
         ConfigError: settings out of range, or a model that `check_policy` refuses.
     """
 
-    def __init__(self, model: nn.Module, objective: ObjectiveSettings, optimizer: OptimizerSettings) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        objective: ObjectiveSettings,
+        optimizer: OptimizerSettings,
+        compute: Compute = PLAIN,
+    ) -> None:
         super().__init__()
         if faults := objective.faults("depo") + optimizer.faults("depo"):
             raise ConfigError(faults)
-        check_policy(model)
+        check_policy(model, compute)
         self.model = model.train()  # models from a checkpoint arrive in evaluation mode, and Lightning keeps the mode
         self.objective = objective
         self.optimizer_settings = optimizer
+        self.compute = compute
 
     def training_step(self, batch: PreferenceBatch, batch_idx: int) -> Tensor:
         """Mean loss of one batch, ()."""
-        kl = self._kl(batch)
+        logps, mismatched = preference_logps(self.model, batch, self.compute)
+        kl = estimate_kl(mismatched, batch.ref_kl_logps, self._total)
         terms = preference_terms(
-            policy_logps(self.model, batch.sequences),
+            logps,
             batch.ref_logps,
             batch.desirable,
             batch.tokens_per_step,
@@ -60,13 +68,8 @@ class DEPOModule(pl.LightningModule):
         self.log_dict(metrics, batch_size=len(batch.desirable))
         return terms.losses.mean()
 
-    def _kl(self, batch: PreferenceBatch) -> Tensor:
-        """z0 over the mismatched pairs of all ranks."""
-        with torch.no_grad():
-            logps = policy_logps(self.model, batch.mismatched)
-        return estimate_kl(logps, batch.ref_kl_logps, self._total)
-
     def _total(self, local: Tensor) -> Tensor:
+        """The sum over all ranks."""
         if self.trainer.world_size == 1:
             return local
         gathered: Any = self.all_gather(local)

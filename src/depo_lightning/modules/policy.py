@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from depo_lightning.errors import ConfigError
-from depo_lightning.modules.batches import TokenBatch
+from depo_lightning.modules.batches import PreferenceBatch, TokenBatch
+from depo_lightning.modules.packed import PackedBatch
+from depo_lightning.modules.passes import packed_logps
 from depo_lightning.objectives import completion_logps, segment_logps
 from depo_lightning.objectives.logps import NO_SEGMENT
 
@@ -18,7 +21,23 @@ _FILL = 0.7  # least share of a pass's width that each of its rows fills: less p
 _LOGIT_CHANGES = {"final_logit_softcapping": None, "logit_scale": 1.0, "logits_scaling": 1.0}
 
 
-def check_policy(model: nn.Module) -> None:
+@dataclass(frozen=True, slots=True)
+class Compute:
+    """How packed batches are computed; it changes results by rounding only.
+
+    Attributes:
+        threads: passes at a time on a CPU.
+        recompute: compute each pass again for its gradient, instead of keeping all passes of a batch in memory.
+    """
+
+    threads: int = 1
+    recompute: bool = False
+
+
+PLAIN = Compute()
+
+
+def check_policy(model: nn.Module, compute: Compute = PLAIN) -> None:
     """Refuse models whose log-probabilities are not those of output head ∘ decoder.
 
     Raises:
@@ -34,13 +53,32 @@ def check_policy(model: nn.Module) -> None:
     adapter = getattr(model, "active_peft_config", None)
     if adapter is not None and adapter.is_prompt_learning:
         faults.append(f"model: adapter type {adapter.peft_type} learns prompts, which is not supported; use LoRA")
+    if compute.recompute and any(isinstance(module, nn.Dropout) and module.p > 0 for module in model.modules()):
+        faults.append("trainer.recompute=true: a second forward pass would draw other dropout; set lora.dropout=0")
     if not any(parameter.requires_grad for parameter in model.parameters()):
         faults.append("model: no parameter is trainable; add an adapter, or load it with trainable weights")
     if faults:
         raise ConfigError(faults)
 
 
-def token_logps(model: Any, batch: TokenBatch) -> tuple[Tensor, Tensor]:
+def policy_logps(model: Any, batch: TokenBatch | PackedBatch, compute: Compute = PLAIN) -> Tensor:
+    """Log-probability of every segment of the batch, (S,): each sequence goes through the model once."""
+    if isinstance(batch, PackedBatch):
+        return packed_logps(model, batch, compute.threads, compute.recompute)[0]
+    return segment_logps(*_padded_logps(model, batch), batch.count)
+
+
+def preference_logps(model: Any, batch: PreferenceBatch, compute: Compute = PLAIN) -> tuple[Tensor, Tensor]:
+    """Log-probability of every sample, (S,), and of every mismatched completion, (K,), the latter without gradient."""
+    if isinstance(batch.sequences, PackedBatch):
+        return packed_logps(model, batch.sequences, compute.threads, compute.recompute)
+    assert batch.mismatched is not None
+    with torch.no_grad():
+        mismatched = policy_logps(model, batch.mismatched)
+    return policy_logps(model, batch.sequences), mismatched
+
+
+def _padded_logps(model: Any, batch: TokenBatch) -> tuple[Tensor, Tensor]:
     """Log-probability (N,) and segment (N,) of every agent token of the batch.
 
     Rows of very different lengths go through the model in several passes, so that a long episode does not pad all
@@ -55,11 +93,6 @@ def token_logps(model: Any, batch: TokenBatch) -> tuple[Tensor, Tensor]:
         logps.append(values)
         segments.append(where)
     return torch.cat(logps), torch.cat(segments)
-
-
-def policy_logps(model: Any, batch: TokenBatch) -> Tensor:
-    """Log-probability of every segment of the batch, (S,), from one causal pass over each row."""
-    return segment_logps(*token_logps(model, batch), batch.count)
 
 
 def _passes(segments: Tensor) -> Iterator[tuple[Tensor, int]]:

@@ -1,15 +1,21 @@
-"""Log-probabilities of agent tokens. The output head runs on agent tokens only: no (B, L, V) tensor ever exists."""
+"""Log-probabilities of agent tokens. The output head runs on agent tokens only, some at a time.
+
+Neither (B, L, V) nor (N, V) logits ever exist for a large vocabulary V.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 NO_SEGMENT = -1
 Head = Callable[[Tensor], Tensor]
+_LOGITS = 1 << 22  # at a time: 16 MiB in fp32
 
 
 def completion_logps(hidden: Tensor, head: Head, input_ids: Tensor, segments: Tensor) -> tuple[Tensor, Tensor]:
@@ -27,9 +33,62 @@ def completion_logps(hidden: Tensor, head: Head, input_ids: Tensor, segments: Te
     """
     predicted = segments[:, 1:]
     mask = predicted != NO_SEGMENT
-    logits = head(hidden[:, :-1][mask])
+    return token_logps(hidden[:, :-1][mask], head, input_ids[:, 1:][mask]), predicted[mask]
+
+
+def token_logps(hidden: Tensor, head: Head, targets: Tensor, logits: int = _LOGITS) -> Tensor:
+    """Log-probability of each target token, in pieces of at most `logits` logits (or one token).
+
+    A frozen head (LoRA's) gives the slope ∂logp/∂hidden together with the log-probability, since a token's
+    log-probability depends on its own hidden state alone; the pieces of a trainable one are computed again for their
+    gradient.
+
+    Args:
+        hidden: (N, H) hidden states that predict the targets.
+        head: (N, H) → (N, V) logits.
+        targets: (N,) int64.
+
+    Returns:
+        (N,) float32, or float64 if the model computes in it.
+    """
+    vocabulary = getattr(head, "out_features", None)
+    size = len(targets) if vocabulary is None else max(1, logits // vocabulary)
+    if len(targets) <= size:
+        return _logps(head, hidden, targets)
+    pieces = list(zip(hidden.split(size), targets.split(size), strict=True))
+    if not torch.is_grad_enabled():
+        return torch.cat([_logps(head, *piece) for piece in pieces])
+    if isinstance(head, nn.Module) and not any(weight.requires_grad for weight in head.parameters()):
+        values: Tensor = _FrozenHead.apply(hidden, head, pieces)
+        return values
+    return torch.cat([checkpoint(_logps, head, *piece, use_reentrant=False) for piece in pieces])
+
+
+def _logps(head: Head, hidden: Tensor, targets: Tensor) -> Tensor:
+    logits = head(hidden)
     precision = torch.promote_types(logits.dtype, torch.float32)
-    return -F.cross_entropy(logits.to(precision), input_ids[:, 1:][mask], reduction="none"), predicted[mask]
+    return -F.cross_entropy(logits.to(precision), targets, reduction="none")
+
+
+class _FrozenHead(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, head: Head, pieces: list[tuple[Tensor, Tensor]]) -> Tensor:
+        values, slopes = [], torch.empty_like(hidden)
+        done = 0
+        for states, targets in pieces:
+            leaf = states.detach().requires_grad_()
+            with torch.enable_grad():
+                logps = _logps(head, leaf, targets)
+                (slopes[done : done + len(targets)],) = torch.autograd.grad(logps.sum(), leaf)
+            values.append(logps.detach())
+            done += len(targets)
+        ctx.save_for_backward(slopes)
+        return torch.cat(values)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        (slopes,) = ctx.saved_tensors
+        return (gradient[:, None] * slopes).to(slopes.dtype), None, None
 
 
 def segment_logps(logps: Tensor, segments: Tensor, count: int) -> Tensor:
@@ -45,6 +104,11 @@ def sequence_logps(hidden: Tensor, head: Head, input_ids: Tensor, segments: Tens
     return segment_logps(*completion_logps(hidden, head, input_ids, segments), count)
 
 
-def bc_loss(logps: Tensor) -> Tensor:
-    """Behaviour cloning: mean negative log-probability over the agent tokens of the batch, (N,) → ()."""
-    return -logps.mean()
+def bc_loss(logps: Tensor, tokens: int) -> Tensor:
+    """Behaviour cloning: mean negative log-probability over the agent tokens of the batch, ().
+
+    Args:
+        logps: (S,) log-probabilities of segments.
+        tokens: agent tokens in all of them.
+    """
+    return -logps.sum() / tokens

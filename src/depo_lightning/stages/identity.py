@@ -14,8 +14,8 @@ def model_identity(model: ModelConfig) -> dict[str, Any]:
 
 
 def trainer_identity(trainer: TrainerConfig) -> dict[str, Any]:
-    """What of the trainer can change weights. Threads change rounding only, and are not part of it."""
-    return plain(trainer, "threads")
+    """What of the trainer can change weights. Threads and packing change rounding only, and are not part of it."""
+    return plain(trainer, "threads", "packing", "pass_tokens", "recompute")
 
 
 def rollout_identity(config: Config, split: str) -> dict[str, Any]:

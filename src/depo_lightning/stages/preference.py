@@ -31,13 +31,14 @@ def reference_stage(config: Config, context: Context, bc: Stage, rephrased: Stag
 def _reference(context: Context, target: Path, inputs: dict[str, Path]) -> None:
     from depo_lightning.data import compute_reference
     from depo_lightning.stages import policies
-    from depo_lightning.stages.training import use_threads
+    from depo_lightning.stages.training import packing, use_threads
 
     use_threads(context.config.trainer)
     model, tokenizer = policies.load_policy(inputs["bc"])
     data = _data(context.config, tokenizer, inputs["trajectories"])
     with bar("log-probabilities", int(data.steps.counts.sum()) + len(data.pairs)) as advance:
-        compute_reference(model, data, _BATCH_TOKENS, advance).save(target / REFERENCE)
+        scores = compute_reference(model, data, _BATCH_TOKENS, advance, packing(context.config.trainer, model))
+    scores.save(target / REFERENCE)
     write_stats(target, _tokens(data))
 
 
@@ -80,17 +81,18 @@ def _depo(context: Context, efficiency: EfficiencyConfig, target: Path, inputs: 
     from depo_lightning.modules import DEPOModule, ObjectiveSettings, OptimizerSettings, ValidationRollouts
     from depo_lightning.stages import policies
     from depo_lightning.stages.evaluate import validation_rollouts
-    from depo_lightning.stages.training import fit
+    from depo_lightning.stages.training import compute, fit, packing
 
     config = context.config
     model, tokenizer = policies.load_policy(inputs["bc"])
     reference = ReferenceLogps.load(inputs["reference"] / REFERENCE)
     samples = _data(config, tokenizer, inputs["trajectories"])
-    data = PreferenceDataModule(samples, reference, config.depo.unit, config.depo.batch_size, config.seed)
+    shared = packing(config.trainer, model)
+    data = PreferenceDataModule(samples, reference, config.depo.unit, config.depo.batch_size, config.seed, shared)
     policy = policies.trainable(model, config.depo.lora, config.seed)
     identity = _efficiency_identity(config, efficiency)
     objective = settings(ObjectiveSettings, config.depo, **{"alpha1": 0.0, "alpha2": 0.0, **identity})
-    module = DEPOModule(policy, objective, settings(OptimizerSettings, config.depo))
+    module = DEPOModule(policy, objective, settings(OptimizerSettings, config.depo), compute(config.trainer))
     callback = ValidationRollouts(validation_rollouts(context, tokenizer), config.depo.validate_every or None)
     name = str(efficiency.form)
     fit(

@@ -82,7 +82,7 @@ def _fine_tune(
     from depo_lightning.data import SftDataModule
     from depo_lightning.modules import BCModule, OptimizerSettings
     from depo_lightning.stages import policies
-    from depo_lightning.stages.training import fit
+    from depo_lightning.stages.training import compute, fit, packing
 
     if not demonstrations:
         raise DataError(f"{name}: no trajectory to imitate; raise search.tasks, or make the teacher better")
@@ -90,9 +90,10 @@ def _fine_tune(
     policy = policies.trainable(model, train.lora, seed)
     renderer = ChatRenderer(tokenizer)
     encoded = [renderer.encode(trajectory.messages()) for trajectory in demonstrations]
-    data = SftDataModule(encoded, train.batch_tokens, seed)
-    module = BCModule(policy, settings(OptimizerSettings, train))
-    fit(module, data, target, context.config.trainer, context.tracker, name, epochs=train.epochs, seed=seed)
+    trainer = context.config.trainer
+    data = SftDataModule(encoded, train.batch_tokens, seed, packing(trainer, model))
+    module = BCModule(policy, settings(OptimizerSettings, train), compute(trainer))
+    fit(module, data, target, trainer, context.tracker, name, epochs=train.epochs, seed=seed)
     policies.save_policy(policy, tokenizer, target, base)
     write_stats(target, train.epochs * sum(len(row.input_ids) for row in encoded))
 

@@ -6,19 +6,46 @@ import logging
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.loggers import CSVLogger
 
+from depo_lightning.choices import PackingMode
 from depo_lightning.config import TrainerConfig
+from depo_lightning.data import Packing
+from depo_lightning.modules import Compute
+from depo_lightning.modules.attention import supports_packing
 from depo_lightning.processes import cores
+from depo_lightning.progress import console
 from depo_lightning.tracking import Tracker, lightning_logger
 
 
 def use_threads(trainer: TrainerConfig) -> None:
     """Set torch's CPU threads; the sums of a run are reproducible for a given number of threads."""
-    torch.set_num_threads(trainer.threads or cores())
+    torch.set_num_threads(_threads(trainer))
+
+
+def packing(trainer: TrainerConfig, model: Any) -> Packing | None:
+    """How batches for the model are packed; None where they are padded, by choice or because the model needs it."""
+    if trainer.packing is PackingMode.padding:
+        return None
+    if not supports_packing(model):
+        console.print(
+            f"[dim]{type(model).__name__}: prefix sharing is not exact for its attention; batches are padded[/]"
+        )
+        return None
+    return Packing(trainer.pass_tokens, compute(trainer).threads)
+
+
+def compute(trainer: TrainerConfig) -> Compute:
+    """How packed batches are computed."""
+    return Compute(_threads(trainer) if trainer.accelerator == "cpu" else 1, trainer.recompute)
+
+
+def _threads(trainer: TrainerConfig) -> int:
+    return trainer.threads or cores()
 
 
 def fit(

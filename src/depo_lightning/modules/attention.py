@@ -1,0 +1,155 @@
+"""Attention over packed sequences, for any model of `transformers` that takes its attention from the interface.
+
+Every stretch of new tokens attends to its prefix and to itself, and to nothing else: the work is exactly that of the
+pairs of tokens that see each other, however many trees a pass holds. No mask of the whole pass exists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
+from transformers import AttentionInterface
+
+from depo_lightning.modules.packed import Stretch, lower_right
+
+NAME = "depo_packed"
+_CHUNK = 128  # queries at a time on a CPU, whose kernel computes hidden keys as well: the fewer, the less of them
+
+
+class Layout:
+    """What attention has to know about the pass that goes through the model, the same for all layers.
+
+    Args:
+        stretches: the tokens of the pass.
+        keep: whether keys and values are to be kept, for branches.
+        base: the pass whose kept keys and values stand before those of this one.
+    """
+
+    def __init__(self, stretches: Sequence[Stretch], keep: bool = False, base: Layout | None = None) -> None:
+        self.stretches = stretches
+        self.keep = keep
+        self.base = base
+        self.kept: dict[int, tuple[Tensor, Tensor]] = {}
+        self._masks: dict[tuple[int, int], Tensor] = {}
+
+    def mask(self, queries: int, keys: int, like: Tensor) -> Tensor | None:
+        """(queries, keys) additive mask of queries at the end of the keys; None where nothing is hidden."""
+        if queries == 1:
+            return None
+        if (queries, keys) not in self._masks:
+            self._masks[queries, keys] = lower_right(queries, keys, like)
+        return self._masks[queries, keys]
+
+
+@contextmanager
+def packed_attention(model: Any) -> Iterator[None]:
+    """Let the model's decoder take a `layout`; its own attention is put back afterwards."""
+    before = model.config._attn_implementation
+    model.set_attn_implementation(NAME)
+    try:
+        yield
+    finally:
+        model.set_attn_implementation(before)
+
+
+def supports_packing(model: Any) -> bool:
+    """Whether packed attention is exact for the model: plain, full attention in all layers, without dropout."""
+    config = model.config.get_text_config()
+    kinds = set(getattr(config, "layer_types", None) or ()) - {"full_attention"}
+    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    plain = not kinds and not getattr(config, "sliding_window", None) and not getattr(config, "attention_dropout", 0.0)
+    return bool(getattr(base, "_supports_attention_backend", False)) and plain
+
+
+def _attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float | None = None,
+    layout: Layout | None = None,
+    **kwargs: Any,
+) -> tuple[Tensor, None]:
+    """(1, heads, N, width) of each → (1, N, heads, width)."""
+    assert layout is not None
+    layer: Any = module.layer_idx
+    if layout.keep:
+        layout.kept[layer] = key.detach(), value.detach()
+    if layout.base is not None:
+        earlier_keys, earlier_values = layout.base.kept[layer]
+        key, value = torch.cat([earlier_keys, key], dim=2), torch.cat([earlier_values, value], dim=2)
+    return _PackedAttention.apply(query, key, value, layout, scaling).transpose(1, 2), None
+
+
+AttentionInterface.register(NAME, _attention)
+
+
+class _PackedAttention(torch.autograd.Function):
+    """Attention stretch by stretch. Gradients are added in place: one sum over all that see a key."""
+
+    @staticmethod
+    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, layout: Layout, scale: float | None) -> Tensor:
+        offset = key.shape[2] - query.shape[2]  # tokens of the base
+        output = torch.empty_like(query, memory_format=torch.contiguous_format)
+        wanted = any(ctx.needs_input_grad)
+        ctx.shapes, ctx.parts = (key.shape, value.shape), []
+        grouped = query.shape[1] != key.shape[1]
+        for stretch in layout.stretches:
+            keys, values = (_path(states, stretch) for states in (key, value))
+            for start, stop in _chunks(stretch, query.device):
+                seen = stretch.shared + stop - stretch.start
+                own = query[:, :, start - offset : stop - offset]
+                seen_keys, seen_values = keys[:, :, :seen], values[:, :, :seen]
+                q, k, v = (part.detach().requires_grad_(wanted) for part in (own, seen_keys, seen_values))
+                mask = layout.mask(stop - start, seen, query)
+                with torch.set_grad_enabled(wanted):
+                    result = scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=scale, enable_gqa=grouped)
+                output[:, :, start - offset : stop - offset] = result.detach()
+                if wanted:
+                    ctx.parts.append((stretch, start - offset, stop - offset, (q, k, v), result))
+        return output
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        key_shape, value_shape = ctx.shapes
+        queries = torch.empty_like(gradient)
+        keys, values = gradient.new_zeros(key_shape), gradient.new_zeros(value_shape)
+        while ctx.parts:
+            stretch, start, stop, parts, result = ctx.parts.pop()
+            found = torch.autograd.grad(result, parts, gradient[:, :, start:stop])
+            queries[:, :, start:stop] = found[0]
+            _add(keys, found[1], stretch)
+            _add(values, found[2], stretch)
+        return queries, keys, values, None, None
+
+
+def _chunks(stretch: Stretch, device: torch.device) -> Iterator[tuple[int, int]]:
+    size = _CHUNK if device.type == "cpu" else stretch.stop - stretch.start
+    for start in range(stretch.start, stretch.stop, size):
+        yield start, min(start + size, stretch.stop)
+
+
+def _path(states: Tensor, stretch: Stretch) -> Tensor:
+    """(1, heads, shared + new, width): the states on the stretch's path; no copy where they stand together."""
+    ranges = [*stretch.prefix, (stretch.start, stretch.stop)]
+    if all(left[1] == right[0] for left, right in pairwise(ranges)):
+        return states[:, :, ranges[0][0] : ranges[-1][1]]
+    return torch.cat([states[:, :, start:stop] for start, stop in ranges], dim=2)
+
+
+def _add(total: Tensor, gradient: Tensor, stretch: Stretch) -> None:
+    """Add the gradient of the first tokens of a stretch's path."""
+    done = 0
+    for start, stop in (*stretch.prefix, (stretch.start, stretch.stop)):
+        length = min(stop - start, gradient.shape[2] - done)
+        total[:, :, start : start + length] += gradient[:, :, done : done + length]
+        done += length
+        if done == gradient.shape[2]:
+            return

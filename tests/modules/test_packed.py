@@ -1,0 +1,222 @@
+"""Prefix sharing against plain padding: the same log-probabilities and gradients over random trees of sequences."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
+
+from depo_lightning.data import Packing, PreferenceData, PreferenceSample
+from depo_lightning.data.packing import Branch, pack
+from depo_lightning.modules import Compute, PackedBatch, policy_logps
+from depo_lightning.modules.attention import supports_packing
+from depo_lightning.modules.packed import visible
+from depo_lightning.modules.passes import packed_logps
+from depo_lightning.objectives import logps as logps_module
+
+VOCABULARY = 40
+SHAPE = {
+    "vocab_size": VOCABULARY,
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "intermediate_size": 48,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "initializer_range": 0.2,
+}
+
+
+def llama(**changes: Any) -> LlamaForCausalLM:
+    torch.manual_seed(0)
+    return LlamaForCausalLM(LlamaConfig(**SHAPE, **changes))
+
+
+def with_lora(model: Any) -> Any:
+    torch.manual_seed(1)
+    wrapped = get_peft_model(model, LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM"))
+    for name, parameter in wrapped.named_parameters():
+        if "lora_B" in name:  # which starts at 0, and would hide the gradient of A
+            torch.nn.init.normal_(parameter, std=0.05)
+    return wrapped
+
+
+def in_precision(model: Any, dtype: torch.dtype) -> Any:
+    """The model in `dtype` throughout: norms of `transformers` always compute in float32."""
+    for name, module in list(model.named_modules()):
+        if name.endswith("norm"):
+            exact = torch.nn.RMSNorm(module.weight.shape, eps=module.variance_epsilon)
+            exact.weight = module.weight
+            model.get_submodule(name.rpartition(".")[0]).register_module(name.rpartition(".")[2], exact)
+    return model.to(dtype).train()
+
+
+MODELS: dict[str, Callable[[], Any]] = {
+    "llama, all weights, tied": lambda: llama(tie_word_embeddings=True),
+    "llama, LoRA": lambda: with_lora(llama()),
+    "qwen2, LoRA": lambda: with_lora(Qwen2ForCausalLM(Qwen2Config(**SHAPE))),
+}
+
+
+def tree(rng: np.random.Generator, name: str, system: list[int]) -> list[PreferenceSample]:
+    """Episodes of one search: each goes on from a random turn of an earlier one, or from the task's prompt."""
+    start = system + rng.integers(0, VOCABULARY, rng.integers(18, 30)).tolist()
+    states: list[tuple[list[int], list[tuple[int, int]]]] = [(start, [])]
+    samples = []
+    for index in range(rng.integers(1, 6)):
+        ids, spans = states[rng.integers(len(states))]
+        ids, spans = list(ids), list(spans)
+        for _ in range(rng.integers(1, 4)):
+            begin = len(ids)
+            ids += rng.integers(0, VOCABULARY, rng.integers(1, 9)).tolist()
+            spans = [*spans, (begin, len(ids))]
+            ids += rng.integers(0, VOCABULARY, rng.integers(2, 20)).tolist()
+            states.append((list(ids), list(spans)))
+        samples.append(PreferenceSample(f"{name}-{index}", ids, spans, bool(rng.integers(2)), name))
+    return samples
+
+
+def forest(seed: int) -> PreferenceData:
+    rng = np.random.default_rng(seed)
+    system = rng.integers(0, VOCABULARY, 25).tolist()
+    samples = [sample for index in range(5) for sample in tree(rng, f"task {index}", system if index < 3 else [])]
+    samples[0], samples[-1] = replace(samples[0], desirable=True), replace(samples[-1], desirable=False)
+    return PreferenceData(samples, kl_pairs=2, seed=seed)
+
+
+def padded(model: Any, data: PreferenceData) -> tuple[torch.Tensor, torch.Tensor]:
+    everything = np.arange(len(data.samples))
+    with torch.no_grad():
+        pairs = policy_logps(model, data.pairs.batch(np.arange(len(data.pairs))))
+    return policy_logps(model, data.steps.batch(everything)), pairs
+
+
+def packed(data: PreferenceData, packing: Packing) -> PackedBatch:
+    everything = np.arange(len(data.samples))
+    return data.steps.packed(everything, packing, data.branches(everything))
+
+
+def gradients(model: Any, logps: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Of a sum in which every segment has a weight of its own."""
+    weights = torch.linspace(-1, 1, len(logps), dtype=logps.dtype)
+    names, parameters = zip(*((n, p) for n, p in model.named_parameters() if p.requires_grad), strict=True)
+    return dict(zip(names, torch.autograd.grad((weights * logps).sum(), parameters), strict=True))
+
+
+def worst(found: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> float:
+    """Largest relative error of a parameter's gradient."""
+    return max(float((found[name] - expected[name]).norm() / expected[name].norm()) for name in expected)
+
+
+COMPUTE = [Compute(), Compute(threads=3), Compute(recompute=True), Compute(threads=2, recompute=True)]
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("packing", [Packing(100_000), Packing(150, threads=2), Packing(1)])
+def test_sharing_prefixes_changes_neither_log_probabilities_nor_gradients(name: str, packing: Packing) -> None:
+    for dtype, tolerance in ((torch.float64, 1e-9), (torch.float32, 1e-5)):
+        model = in_precision(MODELS[name](), dtype)
+        for seed in range(3):
+            data = forest(seed)
+            expected, pairs = padded(model, data)
+            slopes = gradients(model, expected)
+            for compute in COMPUTE:
+                logps, branches = packed_logps(model, packed(data, packing), compute.threads, compute.recompute)
+                assert torch.allclose(logps, expected, rtol=tolerance, atol=tolerance)
+                assert torch.allclose(branches, pairs, rtol=tolerance, atol=tolerance)
+                assert not branches.requires_grad
+                assert worst(gradients(model, logps), slopes) < tolerance
+
+
+def test_a_pieced_head_gives_the_same_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = forest(0)
+    for name in MODELS:
+        model = in_precision(MODELS[name](), torch.float64)
+        expected = gradients(model, padded(model, data)[0])
+        monkeypatch.setattr(logps_module.token_logps, "__defaults__", (3 * VOCABULARY,))
+        logps, _ = packed_logps(model, packed(data, Packing()))
+        assert worst(gradients(model, logps), expected) < 1e-9
+
+
+def test_threads_give_the_same_bits_every_time() -> None:
+    data, model = forest(1), MODELS["llama, LoRA"]().train()
+    first, second = (
+        gradients(model, packed_logps(model, packed(data, Packing(120, threads=2)), threads=2)[0]) for _ in range(2)
+    )
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_a_branch_costs_its_own_tokens_and_keeps_no_graph() -> None:
+    data = forest(2)
+    batch = packed(data, Packing())
+    alone = packed(data, Packing())
+    for item in alone.passes:
+        item.branches = None
+    assert sum(item.input_ids.shape[1] for item in batch.passes) == sum(i.input_ids.shape[1] for i in alone.passes)
+    fed = sum(item.branches.input_ids.shape[1] for item in batch.passes if item.branches is not None)
+    assert fed == sum(len(branch.completion) - 1 for branch in data.branches(np.arange(len(data.samples))))
+
+
+def test_every_distinct_prefix_stands_once() -> None:
+    for seed in range(5):
+        data = forest(seed)
+        fed = [data.steps.row(i)[0][: sample.spans[-1][1] - 1].tolist() for i, sample in enumerate(data.samples)]
+        prefixes = {tuple(row[:end]) for row in fed for end in range(1, len(row) + 1)}
+        size = sum(item.input_ids.shape[1] for item in packed(data, Packing()).passes)
+        assert len(prefixes) <= size < len(prefixes) + 16 * len(fed)  # what is shorter than 16 tokens is not shared
+        assert size < 0.7 * sum(map(len, fed))
+
+
+def test_ranges_and_subtrees_describe_the_same_mask() -> None:
+    for seed in range(5):
+        for item in packed(forest(seed), Packing(200)).passes:
+            size = item.input_ids.shape[1]
+            places = torch.arange(size)
+            dense = visible(places[:, None], places[None, :], item.exits)
+            expected = torch.zeros(size, size, dtype=torch.bool)
+            for stretch in item.stretches:
+                for start, stop in stretch.prefix:
+                    expected[stretch.start : stretch.stop, start:stop] = True
+                own = slice(stretch.start, stretch.stop)
+                expected[own, own] = torch.ones(stretch.stop - stretch.start, stretch.stop - stretch.start).tril() > 0
+            assert torch.equal(dense, expected)
+            assert torch.equal(dense.sum(1) - 1, item.positions[0])
+
+
+def test_passes_keep_to_the_budget_unless_one_sequence_is_longer() -> None:
+    data = forest(3)
+    longest = int(data.steps.lengths.max())
+    for tokens in (1, longest, 2 * longest):
+        sizes = [item.input_ids.shape[1] for item in packed(data, Packing(tokens)).passes]
+        assert max(sizes) <= max(tokens, longest)
+    shared = packed(data, Packing(threads=2)).passes
+    assert len(shared) == 2
+    assert max(item.cost() for item in shared) < 1.6 * min(item.cost() for item in shared)
+
+
+def test_identical_sequences_and_turns_of_one_token() -> None:
+    ids = np.array([1, 2, 3, 4, 5])
+    segments = np.array([-1, -1, 0, -1, 1])
+    other = np.where(segments >= 0, segments + 2, -1)
+    model = llama().double()
+    batch = pack([ids, ids], [segments, other], 4, [Branch(0, 2, np.array([7])), Branch(1, 4, np.array([8, 9]))])
+    assert batch.tokens == 4
+    assert sum(item.input_ids.shape[1] for item in batch.passes) == 4
+    logps, branches = packed_logps(model, batch)
+    logits = model(torch.tensor([[1, 2, 3, 4, 5]])).logits[0].log_softmax(-1)
+    assert torch.allclose(logps, torch.stack([logits[1, 3], logits[3, 5], logits[1, 3], logits[3, 5]]))
+    after = model(torch.tensor([[1, 2, 3, 4, 8]])).logits[0].log_softmax(-1)
+    assert torch.allclose(branches, torch.stack([logits[1, 7], logits[3, 8] + after[4, 9]]))
+
+
+def test_what_packed_attention_cannot_do_is_told() -> None:
+    assert supports_packing(llama())
+    assert supports_packing(with_lora(llama()))
+    assert not supports_packing(llama(attention_dropout=0.1))
+    windowed = Qwen2Config(**SHAPE, use_sliding_window=True, sliding_window=8, max_window_layers=0)
+    assert not supports_packing(Qwen2ForCausalLM(windowed))
