@@ -13,9 +13,10 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ class Stage:
         inputs = {role: stage.key for role, stage in sorted(self.inputs.items())}
         return {"stage": self.name, "version": self.version, "config": dict(self.config), "inputs": inputs}
 
-    @property
+    @cached_property
     def key(self) -> str:
         """First 16 hex digits of the SHA-256 of the identity's canonical JSON."""
         text = json.dumps(self.identity, sort_keys=True, separators=(",", ":"), allow_nan=False)
@@ -112,7 +113,6 @@ class Store:
         return manifest
 
     def _compute(self, stage: Stage) -> Artifact:
-        reason = self.explain(stage)
         partial = self.root / ".partial" / f"{stage.name}-{stage.key}"
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()
@@ -128,7 +128,7 @@ class Store:
             shutil.rmtree(partial, ignore_errors=True)
             raise
         self._note(stage, "computed", seconds)
-        return Artifact(self.path(stage), False, seconds, reason)
+        return Artifact(self.path(stage), False, seconds, "computed now")
 
     @staticmethod
     def _publish(partial: Path, target: Path) -> None:
@@ -144,16 +144,21 @@ class Store:
         """Why the stage's artifact can or cannot be reused, against the nearest one in the store."""
         if self.has(stage):
             return f"stored under {stage.key}"
-        best: tuple[int, str] | None = None
-        for manifest_path in sorted((self.root / stage.name).glob(f"*/{MANIFEST}")):
-            manifest = _read_json(manifest_path.read_text())
+        wanted = _flat_identity(stage.identity)
+        nearest: tuple[str, dict[str, Any], set[str]] | None = None
+        for path in sorted((self.root / stage.name).glob(f"*/{MANIFEST}")):
+            manifest = _read_json(path.read_text())
             if manifest is None:
                 continue
-            changes = _differences(manifest, stage.identity)
-            text = f"differs from {manifest_path.parent.name} in {'; '.join(changes[:4])}"
-            if best is None or len(changes) < best[0]:
-                best = (len(changes), text)
-        return best[1] if best else f"no {stage.name} artifact is stored yet"
+            there = _flat_identity(manifest)
+            changed = {k for k in {*there, *wanted} if there.get(k) != wanted.get(k)}
+            if nearest is None or len(changed) < len(nearest[2]):
+                nearest = (path.parent.name, there, changed)
+        if nearest is None:
+            return f"no {stage.name} artifact is stored yet"
+        key, there, changed = nearest
+        changes = [f"{k}: {there.get(k)} → {wanted.get(k)}" for k in sorted(changed)[:4]]
+        return f"differs from {key} in {'; '.join(changes)}"
 
     def account(self) -> list[dict[str, Any]]:
         """All entries of the account, oldest first; a line that a killed process left unfinished is no entry."""
@@ -185,22 +190,17 @@ def _fsync(path: Path) -> None:
         os.close(descriptor)
 
 
-def _flatten(value: Any, prefix: str = "") -> dict[str, Any]:
-    if not isinstance(value, Mapping):
-        return {prefix: value}
-    return {
-        k: v
-        for name, inner in value.items()
-        for k, v in _flatten(inner, f"{prefix}.{name}" if prefix else name).items()
-    }
+def _flat_identity(identity: Mapping[str, Any]) -> dict[str, Any]:
+    """What a key is a hash of, field by field: `config.depo.lr` → 0.001."""
+    return {k: v for name in ("version", "config", "inputs") for k, v in _flatten(identity[name], name)}
 
 
-def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    names = ("version", "config", "inputs")
-    before, after = ({k: v for n in names for k, v in _flatten({n: x[n]}).items()} for x in (old, new))
-    return [
-        f"{k}: {before.get(k)} → {after.get(k)}" for k in sorted({*before, *after}) if before.get(k) != after.get(k)
-    ]
+def _flatten(value: Any, name: str) -> Iterator[tuple[str, Any]]:
+    if not isinstance(value, dict):
+        yield name, value
+        return
+    for inner, content in value.items():
+        yield from _flatten(content, f"{name}.{inner}")
 
 
 def main() -> None:
