@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from depo_lightning.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from peft import PeftModel  # heavy, and policies without adapters need nothing of it
 
 _ADAPTER = "adapter_config.json"
 _FULL = "config.json"
@@ -49,6 +52,8 @@ def add_lora(model: PreTrainedModel, settings: LoraSettings, seed: int = 0) -> P
 
     The adapters' start depends on `seed` only. The model itself is wrapped, not copied.
     """
+    from peft import LoraConfig, get_peft_model
+
     targets = settings.targets if isinstance(settings.targets, str) else list(settings.targets)
     config = LoraConfig(
         r=settings.rank,
@@ -79,7 +84,7 @@ def save_policy(
     """
     target = Path(path)
     tokenizer.save_pretrained(target)
-    if not isinstance(model, PeftModel):
+    if isinstance(model, PreTrainedModel):
         model.save_pretrained(target)
         return
     # "auto" would ask the hub whether the vocabulary has grown.
@@ -104,6 +109,8 @@ def load_policy(path: str | Path) -> tuple[PreTrainedModel, PreTrainedTokenizerB
             raise DataError(f"{source}: holds no policy; expected {_FULL} or {_ADAPTER}")
         model = AutoModelForCausalLM.from_pretrained(source)
     else:
+        from peft import PeftModel
+
         adapted = PeftModel.from_pretrained(_load_base(source), str(source))
         model = adapted.merge_and_unload()
     return model.eval(), AutoTokenizer.from_pretrained(source)

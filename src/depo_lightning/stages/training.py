@@ -6,20 +6,21 @@ import logging
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pytorch_lightning as pl
 import torch
-from pytorch_lightning.loggers import CSVLogger
 
 from depo_lightning.choices import PackingMode
 from depo_lightning.config import TrainerConfig
-from depo_lightning.data import Packing
-from depo_lightning.modules import Compute
-from depo_lightning.modules.attention import supports_packing
 from depo_lightning.processes import cores
 from depo_lightning.progress import console
 from depo_lightning.tracking import Tracker, lightning_logger
+
+if TYPE_CHECKING:
+    import pytorch_lightning as pl  # heavy, and stages that only play or score need nothing of it
+
+    from depo_lightning.data import Packing
+    from depo_lightning.modules import Compute
 
 
 def use_threads(trainer: TrainerConfig) -> None:
@@ -29,6 +30,9 @@ def use_threads(trainer: TrainerConfig) -> None:
 
 def packing(trainer: TrainerConfig, model: Any) -> Packing | None:
     """How batches for the model are packed; None where they are padded, by choice or because the model needs it."""
+    from depo_lightning.data import Packing
+    from depo_lightning.modules.attention import supports_packing
+
     if trainer.packing is PackingMode.padding:
         return None
     if not supports_packing(model):
@@ -41,6 +45,8 @@ def packing(trainer: TrainerConfig, model: Any) -> Packing | None:
 
 def compute(trainer: TrainerConfig) -> Compute:
     """How packed batches are computed."""
+    from depo_lightning.modules import Compute
+
     return Compute(_threads(trainer) if trainer.accelerator == "cpu" else 1, trainer.recompute)
 
 
@@ -61,6 +67,9 @@ def fit(
     callbacks: Sequence[pl.Callback] = (),
 ) -> None:
     """Train `module` in place; its curves go to `target/metrics.csv` and live to the tracker under `name/`."""
+    import pytorch_lightning as pl
+    from pytorch_lightning.loggers import CSVLogger
+
     for noisy in ("pytorch_lightning.utilities.rank_zero", "lightning_fabric.utilities.seed"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
     use_threads(trainer)
