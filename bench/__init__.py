@@ -1,0 +1,1 @@
+"""Measurements: ours and a peer in the same run, one table. `python -m bench --help`."""

@@ -1,0 +1,112 @@
+"""The harness of `python -m bench`: turns, table, JSON, and subjects that cannot run."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from bench.alternate import alternate
+from bench.settings import Settings, Unavailable
+from bench.table import Row, markdown_table, number, rich_table
+
+from bench import __main__ as command
+
+FAST = Row("training", "epoch", "s", [2.0, 1.0, 4.0], [8.0, 9.0, 10.0], "TRL", higher_is_better=False, target=8)
+ALONE = Row("startup", "--help", "s", [1.5], [], higher_is_better=False, note="a | b")
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A package of four subjects, three of which cannot be measured."""
+    folder = tmp_path / "fake_bench"
+    folder.mkdir()
+    head = "from bench.settings import Unavailable\nfrom bench.table import Row\n\n\ndef measure(settings):\n    "
+    (folder / "good.py").write_text(head + "return [Row('good', 'x', 's', [1.0], [2.0], higher_is_better=False)]\n")
+    (folder / "broken.py").write_text(head + "raise RuntimeError('boom')\n")
+    (folder / "lacking.py").write_text(head + "import no_such_package\n")
+    (folder / "unfit.py").write_text(head + "raise Unavailable('needs a store')\n")
+    (folder / "helper.py").write_text("raise AssertionError('never imported')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    yield "fake_bench"
+    for name in [name for name in sys.modules if name.startswith("fake_bench")]:
+        del sys.modules[name]
+
+
+def test_contenders_take_turns_and_change_who_goes_first() -> None:
+    order: list[str] = []
+
+    def contender(name: str) -> float:
+        order.append(name)
+        return float(len(order))
+
+    ours, peer = alternate(lambda: contender("ours"), lambda: contender("peer"), 3)
+    assert order == ["ours", "peer", "peer", "ours", "ours", "peer"]
+    assert (ours, peer) == ([1.0, 4.0, 5.0], [2.0, 3.0, 6.0])
+    assert alternate(lambda: 7.0, None, 2) == ([7.0, 7.0], [])
+
+
+def test_ratio_says_how_many_times_better_ours_is() -> None:
+    assert FAST.ratio == 9.0 / 2.0
+    assert FAST.ratio_range == (2.5, 9.0)
+    rate = Row("environment", "play", "steps/s", [30.0], [10.0])
+    assert (rate.ratio, rate.ratio_range) == (3.0, None)
+    assert ALONE.ratio is None
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.012345, "0.0123"), (4.567, "4.57"), (9.999, "10.0"), (12.34, "12.3"), (1234.5, "1234"), (0, "0")],
+)
+def test_numbers_keep_three_digits(value: float, text: str) -> None:
+    assert number(value) == text
+
+
+def test_markdown_leaves_out_empty_columns_and_escapes() -> None:
+    head, rule, fast, alone = markdown_table([FAST, ALONE]).splitlines()
+    assert head == "| subject | what | unit | ours | peer | figure | ratio | target | note |"
+    assert rule.count("---") == 9
+    assert fast == "| training | epoch | s | 2.00 | TRL | 9.00 | 4.50× (2.50–9.00) | 8.00× |  |"
+    assert alone.endswith("| a \\| b |")
+    assert [column.header for column in rich_table([ALONE]).columns] == ["subject", "what", "unit", "ours", "note"]
+
+
+def test_subjects_are_found_without_importing_them(package: str, tmp_path: Path) -> None:
+    assert command.subjects(tmp_path / package) == ["broken", "good", "lacking", "unfit"]
+    assert "schedule" in command.subjects()
+
+
+def test_a_subject_that_cannot_run_leaves_the_others_their_turn(package: str) -> None:
+    outcome = command.Outcome()
+    for name in ("broken", "lacking", "unfit", "good"):
+        command.run_subject(name, Settings(), outcome, package)
+    assert outcome.failed == {"broken": "RuntimeError: boom"}
+    assert outcome.left_out["unfit"] == "needs a store"
+    assert "no_such_package" in outcome.left_out["lacking"]
+    assert [row.subject for row in outcome.rows] == ["good"]
+
+
+def test_json_holds_every_repetition() -> None:
+    outcome = command.Outcome(rows=[FAST], failed={"x": "boom"})
+    text = json.dumps(command.to_json(Settings(store=Path("s")), {"cores": 2}, outcome))
+    read = json.loads(text)
+    assert read["rows"][0]["ours"] == [2.0, 1.0, 4.0]
+    assert read["rows"][0]["ratio"] == 4.5
+    assert read["settings"]["store"] == "s"
+    assert (read["machine"], read["failed"]) == ({"cores": 2}, {"x": "boom"})
+
+
+def test_a_missing_store_is_said(tmp_path: Path) -> None:
+    with pytest.raises(Unavailable, match="--store"):
+        Settings().artifacts("bc")
+    with pytest.raises(Unavailable, match="no bc artifact"):
+        Settings(store=tmp_path).artifacts("bc")
+
+
+def test_an_unknown_subject_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        command.main(["no_such_subject"])
+    assert stop.value.code == 2
+    assert "no_such_subject" in capsys.readouterr().err
