@@ -53,6 +53,15 @@ def test_explain_names_the_field_that_differs(tmp_path: Path) -> None:
     assert "config.lr: 1 → 2" in store.explain(stage({"lr": 2, "epochs": 3}))
 
 
+def test_explain_compares_with_the_nearest_and_passes_over_a_damaged_one(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    paths = [store.get(stage({"lr": lr, "lora": {"rank": rank}})).path for lr, rank in ((1, 8), (2, 16), (2, 32))]
+    told = store.explain(stage({"lr": 3, "lora": {"rank": 32}}))
+    assert told == f"differs from {paths[2].name} in config.lr: 2 → 3"
+    (paths[2] / "manifest.json").write_text('{"config": ')
+    assert paths[2].name not in store.explain(stage({"lr": 3, "lora": {"rank": 32}}))
+
+
 def test_a_failing_stage_leaves_nothing_behind(tmp_path: Path) -> None:
     def fail(target: Path, inputs: dict[str, Path]) -> None:
         (target / "half.txt").write_text("half")

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from peft import AutoPeftModelForCausalLM
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -16,6 +17,7 @@ from depo_lightning.store import Store
 from depo_lightning.trajectory import read_jsonl
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
+UNNEEDED = {"sklearn", "pandas", "optuna", "wandb", "plotly", "moocore", "tensorboard", "trl", "datasets"}
 POLICIES = ["bc", "filtered_bc", "kto", "depo"]
 
 
@@ -31,8 +33,17 @@ def computed(store: Path) -> list[str]:
     return [entry["stage"] for entry in Store(store).account() if entry["event"] == "computed"]
 
 
-def test_from_nothing_to_the_table_and_again(run: Run, tmp_path: Path) -> None:
+def imported(done: subprocess.CompletedProcess[str]) -> set[str]:
+    """Modules that a run loaded in any of its processes, where PYTHONPROFILEIMPORTTIME was set."""
+    lines = (line for line in done.stderr.splitlines() if line.startswith("import time:"))
+    return {line.rpartition("|")[2].strip() for line in lines}
+
+
+def test_from_nothing_to_the_table_and_again(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPROFILEIMPORTTIME", "1")
     first = run()
+    assert "torch" in imported(first)
+    assert not imported(first) & UNNEEDED
     out, store = tmp_path / "out", tmp_path / "store"
     for word in ("BC", "filtered BC", "KTO", "DEPO", "success rate", "difference to BC"):
         assert word in first.stdout
@@ -45,7 +56,9 @@ def test_from_nothing_to_the_table_and_again(run: Run, tmp_path: Path) -> None:
     assert [stages.count(name) for name in ("collect", "bc", "reference", "depo", "evaluate")] == [1, 1, 1, 2, 4]
 
     before = results_without_times(out)
-    run()
+    again = run()
+    assert "matplotlib" in imported(again)
+    assert not imported(again) & (UNNEEDED | {"torch", "transformers", "tokenizers", "peft", "pytorch_lightning"})
     assert computed(store) == stages
     assert results_without_times(out) == before
 
