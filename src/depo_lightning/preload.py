@@ -2,6 +2,7 @@
 
 import peft  # noqa: F401
 import pytorch_lightning  # noqa: F401
+import wandb  # noqa: F401
 
 from depo_lightning import data, modules, pipeline, rollouts  # noqa: F401
 from depo_lightning.collect import labelling, mcts, rephrase, run  # noqa: F401
