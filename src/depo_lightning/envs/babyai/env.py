@@ -54,6 +54,7 @@ class BabyAIEnv(TextEnv):
     _level: Any
     _ledger: Ledger
     _view: View
+    _scene: Scene
 
     def __init__(self, levels: str | Iterable[str | int] | None = None, scoring: str = Scoring.default) -> None:
         """Choose the levels that `tasks` draws from, and the scoring.
@@ -80,6 +81,7 @@ class BabyAIEnv(TextEnv):
             ConfigError: a negative task index.
         """
         self._generate(task)
+        self._look_around()
         self._reward = self.score = 0.0
         self._done = False
         goal = self._level.mission.replace("then", "and").replace("after you", "and")
@@ -107,10 +109,13 @@ class BabyAIEnv(TextEnv):
         if not plan:
             return self._answer(UNCHANGED)
         completed = self._play_as_reference(plan) if self.scoring is Scoring.agentgym else self._play(plan)
+        self._look_around()
         return self._answer(self._scene.description + (COMPLETED if completed else ""))
 
     def actions(self) -> list[str]:
         """The action strings available now, in the order the observation lists them."""
+        if self._task is None:
+            raise RuntimeError(_NOT_RUNNING)
         return list(self._scene.actions)
 
     def snapshot(self) -> Mark:
@@ -125,6 +130,7 @@ class BabyAIEnv(TextEnv):
             self._generate(mark.task)
         self._ledger.load(mark.level)
         self._view, self._reward, self.score, self._done = mark.view, mark.reward, mark.score, mark.done
+        self._look_around()
 
     def tasks(self, split: Split, count: int) -> list[int]:
         """The first `count` tasks of a split, the configured levels in turn.
@@ -139,11 +145,8 @@ class BabyAIEnv(TextEnv):
         """Name of the level that task `task` belongs to, for example "GoToRedBallGrey"."""
         return catalogue.NAMES[task % catalogue.COUNT]
 
-    @property
-    def _scene(self) -> Scene:
-        if self._task is None:
-            raise RuntimeError(_NOT_RUNNING)
-        return survey(self._view, self._level.agent_dir, describe(self._level.carrying))
+    def _look_around(self) -> None:
+        self._scene = survey(self._view, self._level.agent_dir, describe(self._level.carrying))
 
     def _generate(self, task: int) -> None:
         if task < 0:

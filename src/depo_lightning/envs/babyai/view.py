@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from functools import cache
+from collections.abc import Callable, Sequence
+from functools import cache, lru_cache
+from operator import itemgetter
 from typing import Any
 
 from minigrid.core.world_object import Wall
@@ -17,26 +19,31 @@ View = tuple[str | None, ...]
 
 _AHEAD = ((1, 0), (0, 1), (-1, 0), (0, -1))  # the cell in front, by direction: right, down, left, up
 _OUTSIDE = Wall()
+_COLUMNS = tuple(tuple(column for column in range(SIZE) if bits >> column & 1) for bits in range(1 << SIZE))
+_BITS = tuple(1 << column for column in range(SIZE))
 
 
 def look(level: Any) -> View:
     """The view of minigrid level `level`; two views are equal exactly if minigrid's images are."""
-    x, y = int(level.agent_pos[0]), int(level.agent_pos[1])
-    cells, width, height = level.grid.grid, level.grid.width, level.grid.height
-    patch = [
-        cells[(y + dy) * width + x + dx] if 0 <= x + dx < width and 0 <= y + dy < height else _OUTSIDE
-        for dx, dy in _OFFSETS[level.agent_dir]
-    ]
+    x, y = level.agent_pos
+    grid = level.grid
+    cells = [*grid.grid, _OUTSIDE]
     view: list[str | None] = [None] * (SIZE * SIZE)
-    seen = 1 << MIDDLE
-    for start in range((SIZE - 1) * SIZE, -1, -SIZE):
-        row = patch[start : start + SIZE]
-        clear = sum(1 << column for column, cell in enumerate(row) if cell is None or cell.see_behind())
+    seen, start = 1 << MIDDLE, (SIZE - 1) * SIZE
+    for take in _window(int(x), int(y), level.agent_dir, grid.width, grid.height):
+        row = take(cells)
+        clear = 0
+        for bit, cell in zip(_BITS, row, strict=True):
+            if cell is None or cell.see_behind():
+                clear |= bit
         seen, beyond = _spread(seen, clear)
-        for column, cell in enumerate(row):
-            if seen >> column & 1:
-                view[start + column] = describe(cell)
+        for column in _COLUMNS[seen]:
+            cell = row[column]
+            view[start + column] = "" if cell is None else describe(cell)
+        if not beyond:
+            break
         seen = beyond
+        start -= SIZE
     view[HERE] = describe(level.carrying)
     return tuple(view)
 
@@ -46,8 +53,25 @@ def describe(cell: Any) -> str:
     if cell is None:
         return ""
     if cell.type == "door":
-        return f"{cell.color} {'open' if cell.is_open else 'locked' if cell.is_locked else 'closed'} door"
-    return f"{cell.color} {cell.type}"
+        return _name(cell.color, "open door" if cell.is_open else "locked door" if cell.is_locked else "closed door")
+    return _name(cell.color, cell.type)
+
+
+@cache
+def _name(colour: str, kind: str) -> str:
+    """One string object per name: views compare and hash faster."""
+    return f"{colour} {kind}"
+
+
+@lru_cache(maxsize=8192)
+def _window(x: int, y: int, compass: int, width: int, height: int) -> tuple[Callable[[Sequence[Any]], Any], ...]:
+    """What takes the rows of the view, nearest first, from the list of a level's cells with the outside at its end."""
+    fx, fy = _AHEAD[compass]
+    rows = []
+    for ahead in range(SIZE):
+        places = [(x + fx * ahead - fy * aside, y + fy * ahead + fx * aside) for aside in range(-MIDDLE, MIDDLE + 1)]
+        rows.append(itemgetter(*(v * width + u if 0 <= u < width and 0 <= v < height else -1 for u, v in places)))
+    return tuple(rows)
 
 
 @cache
@@ -65,13 +89,3 @@ def _spread(seen: int, clear: int) -> tuple[int, int]:
             seen |= reached
             beyond |= reached
     return seen, beyond
-
-
-_OFFSETS: tuple[tuple[tuple[int, int], ...], ...] = tuple(
-    tuple(
-        (fx * ahead - fy * aside, fy * ahead + fx * aside)
-        for ahead in range(SIZE - 1, -1, -1)
-        for aside in range(-MIDDLE, MIDDLE + 1)
-    )
-    for fx, fy in _AHEAD
-)
