@@ -28,17 +28,19 @@ class Ledger:
         self._things = things
         self._number = {id(thing): number for number, thing in enumerate(things)}
         self._doors = [thing for thing in things if thing.type == "door"]
+        self._cells: list[Any] = []  # the cells as last saved …
+        self._placed: tuple[tuple[int, int], ...] = ()  # … and what was said of them
         self._bare = [None if id(cell) in self._number else cell for cell in level.grid.grid]
         self._clauses = list(_flatten(level.instrs))
         self._descriptions = [vars(part)[name] for part in self._clauses for name in _TARGETS if name in vars(part)]
 
     def save(self) -> LevelState:
         """The state now: plain tuples of numbers and strings."""
-        level, number = self._level, self._number
+        level = self._level
         return (
             (int(level.agent_pos[0]), int(level.agent_pos[1]), level.agent_dir, level.step_count),
             self._named(level.carrying),
-            tuple((place, number[id(cell)]) for place, cell in enumerate(level.grid.grid) if id(cell) in number),
+            self._places(),
             tuple(None if it.cur_pos is None else (int(it.cur_pos[0]), int(it.cur_pos[1])) for it in self._things),
             tuple((door.is_open, door.is_locked) for door in self._doors),
             tuple(tuple(vars(part).get(name) for name in _MEMORY) for part in self._clauses),
@@ -67,6 +69,14 @@ class Ledger:
                 own["preCarrying"] = None if carried is None else things[carried]
         for target, positions in zip(self._descriptions, targets, strict=True):
             target.obj_poss = list(positions)
+
+    def _places(self) -> tuple[tuple[int, int], ...]:
+        """(place, number) of the things that stand in a cell; cells are gone through only where one has changed."""
+        cells, number = self._level.grid.grid, self._number
+        if cells != self._cells:
+            self._cells = list(cells)
+            self._placed = tuple((place, number[id(cell)]) for place, cell in enumerate(cells) if id(cell) in number)
+        return self._placed
 
     def _named(self, thing: Any) -> int | None:
         return None if thing is None else self._number[id(thing)]
