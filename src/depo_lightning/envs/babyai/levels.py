@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from copy import copy
 from difflib import get_close_matches
 from functools import cache
 from typing import Any
@@ -20,9 +21,9 @@ from typing import Any
 import gymnasium
 import minigrid  # noqa: F401  (registers the levels)
 from gymnasium.envs.registration import load_env_creator
-from minigrid.envs.babyai.core import roomgrid_level
 
-from depo_lightning.envs.babyai.view import View, look
+from depo_lightning.envs.babyai.lean import TextLevel
+from depo_lightning.envs.babyai.view import View
 from depo_lightning.errors import ConfigError
 
 NAMES = (
@@ -74,29 +75,9 @@ _OTHER_ID = {"GoToObjS6": "BabyAI-GoToObjS6-v1"}
 _OTHER_KWARGS = {"GoToObjS6": {"room_size": 4}}
 
 
-class TextLevel:
-    """Mixin over a minigrid level: sees like the text agent, and remembers locked rooms like the old generator."""
-
-    _locked_room: Any = None
-
-    @property
-    def locked_room(self) -> Any:
-        return self._locked_room
-
-    @locked_room.setter
-    def locked_room(self, room: Any) -> None:
-        if room is not None:
-            self._locked_room = room
-
-    def gen_obs(self) -> View:
-        """Stands in for minigrid's image, which costs ten times as much and says the same."""
-        return look(self)
-
-
 def build(index: int, seed: int) -> tuple[Any, View]:
     """Level `index` (from 0) with the episode of `seed`, and what the agent sees first."""
-    kind, kwargs = _blueprint(index)
-    level = kind(**kwargs)
+    level = copy(_unused(index))
     view, _ = level.reset(seed=seed)
     if level.locked_room is not None and not level.implicit_unlock:
         view, _ = level.reset(seed=seed)
@@ -159,8 +140,8 @@ def _blueprint(index: int) -> tuple[type, dict[str, Any]]:
     return type(base.__name__, (TextLevel, base), {}), {**spec.kwargs, **_OTHER_KWARGS.get(name, {})}
 
 
-def _say_nothing(*_: object) -> None:
-    """Level generation prints every attempt it rejects; nobody reads that."""
-
-
-roomgrid_level.print = _say_nothing  # type: ignore[attr-defined]
+@cache
+def _unused(index: int) -> Any:
+    """The level before its first reset, which makes everything that an episode changes."""
+    kind, kwargs = _blueprint(index)
+    return kind(**kwargs)
