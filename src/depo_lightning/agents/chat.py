@@ -55,6 +55,7 @@ class ChatRenderer:
         self._folds_system = self._refuses_system()
         self._head = lru_cache(maxsize=256)(self._render_head)
         self._frame = lru_cache(maxsize=256)(self._render_frame)
+        self._turn_tokens = lru_cache(maxsize=65536)(lambda text: len(self.turn_ids(text)))
         self._filled_turn, self.eot_id = self._measure_turn()
 
     def encode(self, messages: Sequence[Message]) -> Encoded:
@@ -98,7 +99,7 @@ class ChatRenderer:
 
     def count(self, trajectory: Trajectory) -> Trajectory:
         """The trajectory with the tokens of every turn counted, end-of-turn token included."""
-        return with_token_counts(trajectory, (len(self.turn_ids(step.text)) for step in trajectory.steps))
+        return with_token_counts(trajectory, (self._turn_tokens(step.text) for step in trajectory.steps))
 
     def _between(self, index: int, observation: str, system: str) -> list[int]:
         """Ids between agent turns `index` - 1 and `index`, without the former's end-of-turn token."""

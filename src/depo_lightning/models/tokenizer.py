@@ -86,7 +86,11 @@ def _phrases_in(texts: Sequence[str], phrases: Sequence[str]) -> list[str]:
         pattern = re.compile("|".join(f"(?:{phrase})" for phrase in phrases))
     except re.error as error:
         raise ConfigError(f"env.phrases={list(phrases)!r}: not regular expressions: {error}") from error
-    counts = Counter(match[0] for text in texts for match in pattern.finditer(text) if match[0])
+    counts: Counter[str] = Counter()
+    for text, times in Counter(texts).items():  # the episodes of one search tree say much twice
+        for match in pattern.finditer(text):
+            counts[match[0]] += times
+    counts.pop("", None)
     return sorted(counts, key=lambda phrase: (-counts[phrase], phrase))
 
 
