@@ -65,6 +65,8 @@ def test_all_faults_are_reported_at_once(compose_config: Callable[..., Config]) 
         ("rollout.max_context=64", "no turn fits"),
         ("trainer.precision=foo", "trainer.precision"),
         ("trainer.devices=2", "several devices"),
+        ("trainer.pass_tokens=0", "at least 1"),
+        ("trainer.flex_attention=true", "no backward pass on a CPU"),
         ("depo.lora.rank=0", "depo.lora"),
         ("model.name=foo", "model.name"),
         ("alpha1=nan", "finite"),

@@ -126,7 +126,7 @@ def test_sharing_prefixes_changes_neither_log_probabilities_nor_gradients(name: 
             expected, pairs = padded(model, data)
             slopes = gradients(model, expected)
             for compute in COMPUTE:
-                logps, branches = packed_logps(model, packed(data, packing), compute.threads, compute.recompute)
+                logps, branches = packed_logps(model, packed(data, packing), compute)
                 assert torch.allclose(logps, expected, rtol=tolerance, atol=tolerance)
                 assert torch.allclose(branches, pairs, rtol=tolerance, atol=tolerance)
                 assert not branches.requires_grad
@@ -143,10 +143,19 @@ def test_a_pieced_head_gives_the_same_gradients(monkeypatch: pytest.MonkeyPatch)
         assert worst(gradients(model, logps), expected) < 1e-9
 
 
+def test_flex_attention_sees_the_same_tree() -> None:
+    model, data = llama().eval(), forest(1)
+    batch = packed(data, Packing(400))
+    with torch.no_grad():  # its backward needs a GPU
+        expected, found = packed_logps(model, batch), packed_logps(model, batch, Compute(flex=True))
+    assert torch.allclose(found[0], expected[0], atol=1e-4)
+    assert torch.allclose(found[1], expected[1], atol=1e-4)
+
+
 def test_threads_give_the_same_bits_every_time() -> None:
     data, model = forest(1), MODELS["llama, LoRA"]().train()
     first, second = (
-        gradients(model, packed_logps(model, packed(data, Packing(120, threads=2)), threads=2)[0]) for _ in range(2)
+        gradients(model, packed_logps(model, packed(data, Packing(120, threads=2)), Compute(threads=2))[0]) for _ in range(2)
     )
     assert all(torch.equal(first[name], second[name]) for name in first)
 

@@ -16,7 +16,7 @@ from depo_lightning.data.order import bucketed
 from depo_lightning.data.packing import Packing
 from depo_lightning.data.rows import TokenRows
 from depo_lightning.errors import DataError
-from depo_lightning.modules.policy import Compute
+from depo_lightning.modules.passes import Compute
 from depo_lightning.modules.scoring import score
 
 if TYPE_CHECKING:

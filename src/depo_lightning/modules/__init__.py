@@ -6,7 +6,8 @@ from depo_lightning.modules.callbacks import ValidationRollouts
 from depo_lightning.modules.depo import DEPOModule
 from depo_lightning.modules.optim import OptimizerSettings
 from depo_lightning.modules.packed import PackedBatch
-from depo_lightning.modules.policy import Compute, check_policy, policy_logps, preference_logps
+from depo_lightning.modules.passes import Compute
+from depo_lightning.modules.policy import check_policy, policy_logps, preference_logps
 from depo_lightning.modules.scoring import score
 from depo_lightning.objectives import ObjectiveSettings
 

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from itertools import pairwise
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex_attention
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 
-from depo_lightning.modules.packed import Stretch, lower_right
+from depo_lightning.modules.packed import Stretch, lower_right, visible
 
 NAME = "depo_packed"
 _CHUNK = 128  # queries at a time on a CPU, whose kernel computes hidden keys as well: the fewer, the less of them
@@ -27,16 +29,35 @@ class Layout:
 
     Args:
         stretches: the tokens of the pass.
+        exits: (N,) the ends of their subtrees, where FlexAttention is to compute them; else stretch by stretch.
         keep: whether keys and values are to be kept, for branches.
         base: the pass whose kept keys and values stand before those of this one.
     """
 
-    def __init__(self, stretches: Sequence[Stretch], keep: bool = False, base: Layout | None = None) -> None:
+    def __init__(
+        self,
+        stretches: Sequence[Stretch],
+        exits: Tensor | None = None,
+        keep: bool = False,
+        base: Layout | None = None,
+    ) -> None:
         self.stretches = stretches
+        self.exits = exits
         self.keep = keep
         self.base = base
         self.kept: dict[int, tuple[Tensor, Tensor]] = {}
         self._masks: dict[tuple[int, int], Tensor] = {}
+        self._block_mask: BlockMask | None = None
+
+    def block_mask(self, exits: Tensor) -> BlockMask:
+        """Which blocks of the mask hold anything to compute, and the mask itself as a function."""
+        if self._block_mask is None:
+
+            def sees(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
+                return visible(query, key, exits)
+
+            self._block_mask = create_block_mask(sees, None, None, len(exits), len(exits), device=str(exits.device))
+        return self._block_mask
 
     def mask(self, queries: int, keys: int, like: Tensor) -> Tensor | None:
         """(queries, keys) additive mask of queries at the end of the keys; None where nothing is hidden."""
@@ -85,7 +106,16 @@ def _attention(
     if layout.base is not None:
         earlier_keys, earlier_values = layout.base.kept[layer]
         key, value = torch.cat([earlier_keys, key], dim=2), torch.cat([earlier_values, value], dim=2)
+    if layout.exits is not None:
+        flex = _compiled_flex_attention() if query.is_cuda else flex_attention
+        grouped, mask = query.shape[1] != key.shape[1], layout.block_mask(layout.exits)
+        return flex(query, key, value, block_mask=mask, scale=scaling, enable_gqa=grouped).transpose(1, 2), None
     return _PackedAttention.apply(query, key, value, layout, scaling).transpose(1, 2), None
+
+
+@cache
+def _compiled_flex_attention() -> Any:
+    return torch.compile(flex_attention)
 
 
 AttentionInterface.register(NAME, _attention)

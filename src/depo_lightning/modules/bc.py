@@ -12,7 +12,8 @@ from depo_lightning.errors import ConfigError
 from depo_lightning.modules.batches import TokenBatch
 from depo_lightning.modules.optim import OptimizerSettings, configure, gradient_norm
 from depo_lightning.modules.packed import PackedBatch
-from depo_lightning.modules.policy import PLAIN, Compute, check_policy, policy_logps
+from depo_lightning.modules.passes import PLAIN, Compute
+from depo_lightning.modules.policy import check_policy, policy_logps
 from depo_lightning.objectives import bc_loss
 
 

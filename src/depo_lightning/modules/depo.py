@@ -11,7 +11,8 @@ from torch.optim import Optimizer
 from depo_lightning.errors import ConfigError
 from depo_lightning.modules.batches import PreferenceBatch
 from depo_lightning.modules.optim import OptimizerSettings, configure, gradient_norm
-from depo_lightning.modules.policy import PLAIN, Compute, check_policy, preference_logps
+from depo_lightning.modules.passes import PLAIN, Compute
+from depo_lightning.modules.policy import check_policy, preference_logps
 from depo_lightning.objectives import ObjectiveSettings, estimate_kl, preference_terms
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import torch
@@ -22,24 +22,42 @@ T = TypeVar("T")
 Scores = tuple[Tensor, Tensor]  # (A,) log-probabilities of a pass's agent tokens; (A',) those of its branches
 
 
-def packed_logps(model: Any, batch: PackedBatch, threads: int = 1, recompute: bool = False) -> tuple[Tensor, Tensor]:
+@dataclass(frozen=True, slots=True)
+class Compute:
+    """How packed batches are computed; it changes results by rounding only.
+
+    Attributes:
+        threads: passes at a time on a CPU.
+        recompute: keep nothing of the forward passes but the log-probabilities, and compute each pass again for its
+            gradient: memory is that of `threads` passes instead of the whole batch, for one forward pass more.
+        flex: let FlexAttention compute the trees, from one mask over the whole pass; for GPUs.
+    """
+
+    threads: int = 1
+    recompute: bool = False
+    flex: bool = False
+
+
+PLAIN = Compute()
+
+
+def packed_logps(model: Any, batch: PackedBatch, compute: Compute = PLAIN) -> tuple[Tensor, Tensor]:
     """Log-probability of every segment, (S,), and of every branch, (K,), the latter without gradient.
 
     Args:
         model: causal LM that `supports_packing`.
         batch: its passes.
-        threads: passes at a time.
-        recompute: keep nothing of the forward passes but the log-probabilities, and compute each pass again for its
-            gradient: memory is that of `threads` passes instead of the whole batch, for one forward pass more.
+        compute: how.
     """
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    threads = threads if _threads_help(model, batch) else 1
+    if not _threads_help(model, batch):
+        compute = replace(compute, threads=1)
     with packed_attention(model):
-        if not torch.is_grad_enabled() or (threads == 1 and not recompute):
-            scores = _each(lambda item: _score(model, item), batch.passes, threads)
+        if not torch.is_grad_enabled() or (compute.threads == 1 and not compute.recompute):
+            scores = _each(lambda item: _score(model, item, compute.flex), batch.passes, compute.threads)
             logps, branches = ([score[index] for score in scores] for index in (0, 1))
         else:
-            passes = _Passes(model, batch.passes, parameters, threads, recompute)
+            passes = _Passes(model, batch.passes, parameters, compute)
             *logps, joined = _Concurrent.apply(passes, *parameters)
             branches = [joined]
     values = torch.cat([value[item.members] for value, item in zip(logps, batch.passes, strict=True)])
@@ -58,9 +76,9 @@ def _threads_help(model: Any, batch: PackedBatch) -> bool:
     return on_cpu and len(batch.passes) > 1 and not drops and not torch.is_autocast_enabled("cpu")
 
 
-def _score(model: Any, item: PackedPass) -> Scores:
+def _score(model: Any, item: PackedPass, flex: bool) -> Scores:
     decoder, head = model.get_decoder(), model.get_output_embeddings()
-    layout = Layout(item.stretches, keep=item.branches is not None)
+    layout = Layout(item.stretches, item.exits if flex else None, keep=item.branches is not None)
     hidden = _hidden(decoder, item.input_ids, item.positions, layout)
     logps = token_logps(hidden[item.predictors], head, item.targets)
     if item.branches is None:
@@ -85,35 +103,35 @@ def _hidden(decoder: Any, input_ids: Tensor, positions: Tensor, layout: Layout) 
 class _Passes:
     """The passes of one batch, from their forward to their backward."""
 
-    def __init__(
-        self, model: Any, passes: Sequence[PackedPass], parameters: list[Tensor], threads: int, recompute: bool
-    ) -> None:
+    def __init__(self, model: Any, passes: Sequence[PackedPass], parameters: list[Tensor], compute: Compute) -> None:
         self.model, self.passes, self.parameters = model, passes, parameters
-        self.threads, self.recompute = threads, recompute
+        self.compute = compute
         self.graphs: list[Tensor] = []
 
     def forward(self) -> list[Scores]:
-        scores = _each(self._forward, self.passes, self.threads)
-        if not self.recompute:
+        scores = _each(self._forward, self.passes, self.compute.threads)
+        if not self.compute.recompute:
             self.graphs = [logps for logps, _ in scores]
         return [(logps.detach(), branches) for logps, branches in scores]
 
     def _forward(self, item: PackedPass) -> Scores:
-        with torch.set_grad_enabled(not self.recompute):
-            return _score(self.model, item)
+        with torch.set_grad_enabled(not self.compute.recompute):
+            return _score(self.model, item, self.compute.flex)
 
     def backward(self, gradients: Sequence[Tensor]) -> list[Tensor | None]:
         with packed_attention(self.model):
-            found = _each(self._backward, list(zip(range(len(self.passes)), gradients, strict=True)), self.threads)
+            found = _each(
+                self._backward, list(zip(range(len(self.passes)), gradients, strict=True)), self.compute.threads
+            )
         self.graphs = []
         return [_sum(column) for column in zip(*found, strict=True)]
 
     def _backward(self, task: tuple[int, Tensor]) -> tuple[Tensor | None, ...]:
         index, gradient = task
-        if self.recompute:
+        if self.compute.recompute:
             item = self.passes[index]
             with torch.enable_grad():
-                logps, _ = _score(self.model, replace(item, branches=None))
+                logps, _ = _score(self.model, replace(item, branches=None), self.compute.flex)
         else:
             logps = self.graphs[index]
         return torch.autograd.grad(logps, self.parameters, gradient, allow_unused=True)

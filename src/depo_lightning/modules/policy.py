@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -12,29 +11,13 @@ from torch import Tensor, nn
 from depo_lightning.errors import ConfigError
 from depo_lightning.modules.batches import PreferenceBatch, TokenBatch
 from depo_lightning.modules.packed import PackedBatch
-from depo_lightning.modules.passes import packed_logps
+from depo_lightning.modules.passes import PLAIN, Compute, packed_logps
 from depo_lightning.objectives import completion_logps, segment_logps
 from depo_lightning.objectives.logps import NO_SEGMENT
 
 _FILL = 0.7  # least share of a pass's width that each of its rows fills: less padding against more passes
 # What some architectures do to the logits after the output head; the head is called on its own here.
 _LOGIT_CHANGES = {"final_logit_softcapping": None, "logit_scale": 1.0, "logits_scaling": 1.0}
-
-
-@dataclass(frozen=True, slots=True)
-class Compute:
-    """How packed batches are computed; it changes results by rounding only.
-
-    Attributes:
-        threads: passes at a time on a CPU.
-        recompute: compute each pass again for its gradient, instead of keeping all passes of a batch in memory.
-    """
-
-    threads: int = 1
-    recompute: bool = False
-
-
-PLAIN = Compute()
 
 
 def check_policy(model: nn.Module, compute: Compute = PLAIN) -> None:
@@ -64,14 +47,14 @@ def check_policy(model: nn.Module, compute: Compute = PLAIN) -> None:
 def policy_logps(model: Any, batch: TokenBatch | PackedBatch, compute: Compute = PLAIN) -> Tensor:
     """Log-probability of every segment of the batch, (S,): each sequence goes through the model once."""
     if isinstance(batch, PackedBatch):
-        return packed_logps(model, batch, compute.threads, compute.recompute)[0]
+        return packed_logps(model, batch, compute)[0]
     return segment_logps(*_padded_logps(model, batch), batch.count)
 
 
 def preference_logps(model: Any, batch: PreferenceBatch, compute: Compute = PLAIN) -> tuple[Tensor, Tensor]:
     """Log-probability of every sample, (S,), and of every mismatched completion, (K,), the latter without gradient."""
     if isinstance(batch.sequences, PackedBatch):
-        return packed_logps(model, batch.sequences, compute.threads, compute.recompute)
+        return packed_logps(model, batch.sequences, compute)
     assert batch.mismatched is not None
     with torch.no_grad():
         mismatched = policy_logps(model, batch.mismatched)

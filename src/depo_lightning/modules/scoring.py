@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from depo_lightning.modules.batches import TokenBatch
 from depo_lightning.modules.packed import PackedBatch
-from depo_lightning.modules.passes import packed_logps
-from depo_lightning.modules.policy import PLAIN, Compute, policy_logps
+from depo_lightning.modules.passes import PLAIN, Compute, packed_logps
+from depo_lightning.modules.policy import policy_logps
 
 
 def score(
@@ -36,7 +36,7 @@ def score(
     with _evaluating(model):
         for batch in batches:
             if isinstance(batch, PackedBatch):
-                segments, branches = packed_logps(model, batch.to(device), compute.threads)
+                segments, branches = packed_logps(model, batch.to(device), compute)
             else:
                 moved = TokenBatch(batch.input_ids.to(device), batch.segments.to(device), batch.count)
                 segments, branches = policy_logps(model, moved), torch.empty(0)

@@ -47,7 +47,8 @@ def compute(trainer: TrainerConfig) -> Compute:
     """How packed batches are computed."""
     from depo_lightning.modules import Compute
 
-    return Compute(_threads(trainer) if trainer.accelerator == "cpu" else 1, trainer.recompute)
+    threads = _threads(trainer) if trainer.accelerator == "cpu" else 1
+    return Compute(threads, trainer.recompute, trainer.flex_attention)
 
 
 def _threads(trainer: TrainerConfig) -> int:
