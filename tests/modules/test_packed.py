@@ -155,7 +155,8 @@ def test_flex_attention_sees_the_same_tree() -> None:
 def test_threads_give_the_same_bits_every_time() -> None:
     data, model = forest(1), MODELS["llama, LoRA"]().train()
     first, second = (
-        gradients(model, packed_logps(model, packed(data, Packing(120, threads=2)), Compute(threads=2))[0]) for _ in range(2)
+        gradients(model, packed_logps(model, packed(data, Packing(120, threads=2)), Compute(threads=2))[0])
+        for _ in range(2)
     )
     assert all(torch.equal(first[name], second[name]) for name in first)
 
