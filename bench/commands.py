@@ -1,0 +1,66 @@
+"""`python run.py …` as a user would start it, with its wall-clock time and the peak memory of its processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.settings import Settings
+from bench.workers import ROOT
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A command that ended well.
+
+    Attributes:
+        seconds: wall clock, start-up included.
+        mib: peak resident memory of the largest of its processes.
+    """
+
+    seconds: float
+    mib: float
+
+
+def run(settings: Settings, store: Path, arguments: Sequence[str]) -> Finished:
+    """`python run.py store=… ARGUMENTS`; outputs go to a folder that is removed.
+
+    Raises:
+        RuntimeError: it failed; its last lines are in the message.
+    """
+    trainer = ["trainer=gpu"] if settings.device == "cuda" else []
+    threads = {name: str(settings.threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
+    environment = {**os.environ, **threads, "PYTHONPATH": f"{ROOT / 'src'}", "WANDB_MODE": "disabled"}
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile("w+") as said:
+        where = [f"hydra.run.dir={folder}/run", f"hydra.sweep.dir={folder}/sweep", "logger=none"]
+        line = [sys.executable, str(ROOT / "run.py"), f"store={store}", *where, *trainer, *arguments]
+        began = time.perf_counter()
+        process = subprocess.Popen(line, env=environment, cwd=ROOT, stdout=said, stderr=subprocess.STDOUT)
+        _, status, usage = os.wait4(process.pid, 0)  # of the process and of those it waited for
+        seconds = time.perf_counter() - began
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            said.seek(0)
+            tail = "\n".join(said.read().splitlines()[-12:])
+            raise RuntimeError(f"run.py {' '.join(arguments)} ended with code {process.returncode}:\n{tail}")
+    print(f"  run.py {' '.join(arguments)}: {seconds:.1f} s", file=sys.stderr, flush=True)
+    return Finished(seconds, usage.ru_maxrss / 1024)
+
+
+def computed(store: Path, before: int = 0) -> list[tuple[str, str, float]]:
+    """(stage, key, seconds) of every stage computed since the account had `before` lines."""
+    entries = [json.loads(line) for line in account(store)[before:]]
+    return [(entry["stage"], entry["key"], entry["seconds"]) for entry in entries if entry["event"] == "computed"]
+
+
+def account(store: Path) -> list[str]:
+    """The lines of the store's account."""
+    path = store / "account.jsonl"
+    return path.read_text().splitlines() if path.exists() else []

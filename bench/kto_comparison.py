@@ -1,0 +1,189 @@
+"""One case of the KTO comparison: TRL's best settings searched, both sides run by turns, rows made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from bench import workers
+from bench.alternate import alternate
+from bench.settings import Settings
+from bench.table import Row
+
+BATCH = 16  # trajectories: the default of depo.batch_size
+_LARGEST_BATCH = 64  # rows, of the search for TRL's best
+_DEFAULT_TARGET, _BEST_TARGET = 8, 4  # issue: times faster than TRL with its defaults, with its best settings
+
+Run = dict[str, Any]  # what a measured process answers
+
+
+class Comparison:
+    """One case.
+
+    Args:
+        case: its name in the table.
+        settings: of the command.
+        model: {"path": directory} or {"shape": fields of a LlamaConfig}.
+        tokenizer: directory.
+        samples: folder of `bench.tree_data`'s samples.
+        search: folder of fewer samples, to search for TRL's best settings with.
+        facts: what `bench.tree_data` says of the samples.
+    """
+
+    def __init__(
+        self,
+        case: str,
+        settings: Settings,
+        model: dict[str, Any],
+        tokenizer: Path,
+        samples: Path,
+        search: Path,
+        facts: dict[str, Any],
+    ) -> None:
+        bf16 = settings.device == "cuda"
+        common = {"samples": str(samples), "device": settings.device, "threads": settings.threads}
+        common |= {"model": {**model, "dtype": "bfloat16" if bf16 else "float32"}, "count_flops": False}
+        self.ours = common | {"batch_size": BATCH, "kl_pairs": 1, "precision": "bf16-true" if bf16 else "32-true"}
+        self.peer = common | {"tokenizer": str(tokenizer), "options": {}, "sort": False}
+        self.case, self.settings, self.search, self.facts = case, settings, search, facts
+
+    def rows(self) -> list[Row]:
+        """Search for TRL's best settings, then measure by turns."""
+        best = self.best_settings()
+        ours: list[Run] = []
+        more: list[Run] = []
+        default: list[Run] = []
+        tuned: list[Run] = []
+        pairs = -(-self.facts["rows"] // self.facts["episodes"])  # about one for each row, which is TRL's number
+
+        def run_ours() -> float:
+            ours.append(workers.call("kto_ours", self.ours, self.settings.threads))
+            more.append(workers.call("kto_ours", self.ours | {"kl_pairs": pairs}, self.settings.threads))
+            return float(ours[-1]["seconds"])
+
+        def run_peer() -> float:
+            default.append(workers.call("kto_trl", self.peer, self.settings.threads))
+            tuned.append(workers.call("kto_trl", self.peer | best, self.settings.threads))
+            return float(default[-1]["seconds"])
+
+        alternate(run_ours, run_peer, self.settings.repetitions)
+        data = "{episodes} episodes, {rows} steps, {row_tokens} tokens".format(**self.facts)
+        described = _describe(best)
+        rows = [
+            self._row(
+                f"KTO epoch, reference included; {data}", ours, default, "TRL, defaults", _whole, _DEFAULT_TARGET
+            ),
+            self._row("KTO epoch, reference at hand", ours, tuned, f"TRL, best: {described}", _epoch, _BEST_TARGET),
+            self._row("KTO epoch, as many mismatched pairs as TRL", more, tuned, "TRL, best", _epoch),
+            self._row("reference pass", ours, tuned, "TRL, best", _reference),
+        ]
+        return rows + (self.throughput(ours, tuned, best) if self.settings.device == "cuda" else [])
+
+    def _row(
+        self,
+        what: str,
+        ours: list[Run],
+        peer: list[Run],
+        name: str,
+        seconds: Callable[[Run], float],
+        target: float | None = None,
+    ) -> Row:
+        reference_only = seconds is _reference
+        return Row(
+            "training",
+            f"{self.case}: {what}",
+            "s",
+            [seconds(run) for run in ours],
+            [seconds(run) for run in peer],
+            name,
+            higher_is_better=False,
+            ours_mib=max(run["reference_mib" if reference_only else "mib"] for run in ours),
+            peer_mib=None if reference_only else max(run["mib"] for run in peer),
+            target=target,
+        )
+
+    def best_settings(self) -> dict[str, Any]:
+        """Options of TRL: reference precomputed, no checkpointing, rows by length, and the fastest batch and precision.
+
+        The batch doubles while that is faster and while the next one would fit in half of the free memory.
+        """
+        gpu = self.settings.device == "cuda"
+        batch = 8 if gpu else 2
+        best = _tuned(batch, bf16=gpu)
+        seconds, mib = self._try(best)
+        while batch < _LARGEST_BATCH and 2 * mib < _free_mib(self.settings.device) / 2:
+            batch *= 2
+            candidate = _tuned(batch, bf16=gpu)
+            taken, mib = self._try(candidate)
+            if taken > seconds:
+                break
+            best, seconds = candidate, taken
+        if not gpu:
+            other = {**best, "options": {**best["options"], "bf16": True}}
+            best = other if self._try(other)[0] < seconds else best
+        return best
+
+    def _try(self, tuned: dict[str, Any]) -> tuple[float, float]:
+        result = workers.call("kto_trl", self.peer | tuned | {"samples": str(self.search)}, self.settings.threads)
+        return result["seconds"], result["mib"]
+
+    def throughput(self, ours: list[Run], peer: list[Run], best: dict[str, Any]) -> list[Row]:
+        """Tokens per second and utilisation of the epoch, reference at hand; FLOPs are counted in runs of their own.
+
+        A token is one of a step's prompt or completion, padding left out: TRL computes each, ours what differs.
+        """
+        tokens = self.facts["row_tokens"]
+        peak = workers.call("flops", {"device": self.settings.device}, self.settings.threads)
+        counted = [
+            workers.call(module, spec | {"count_flops": True}, self.settings.threads)["flops"] / peak["flops"]
+            for module, spec in (("kto_ours", self.ours), ("kto_trl", self.peer | best))
+        ]
+        figures = (
+            ("tokens of steps trained on", "tokens/s", tokens, tokens, "padding left out"),
+            ("FLOPs executed of the device's", "share", *counted, f"{peak['flops'] / 1e12:.3g} TFLOP/s: {peak['how']}"),
+        )
+        return [
+            Row(
+                "training",
+                f"{self.case}: {what}",
+                unit,
+                [mine / _epoch(run) for run in ours],
+                [theirs / _epoch(run) for run in peer],
+                "TRL, best",
+                note=note,
+            )
+            for what, unit, mine, theirs, note in figures
+        ]
+
+
+def _epoch(run: Run) -> float:
+    return float(run["seconds"])
+
+
+def _reference(run: Run) -> float:
+    return float(run["reference_seconds"])
+
+
+def _whole(run: Run) -> float:
+    return _epoch(run) + _reference(run)
+
+
+def _tuned(batch: int, bf16: bool) -> dict[str, Any]:
+    options = {"precompute_ref_log_probs": True, "gradient_checkpointing": False, "bf16": bf16}
+    return {"sort": True, "options": options | {"per_device_train_batch_size": batch}}
+
+
+def _describe(best: dict[str, Any]) -> str:
+    options = best["options"]
+    precision = "bf16" if options["bf16"] else "fp32"
+    return f"batch {options['per_device_train_batch_size']}, {precision}, by length, no checkpointing"
+
+
+def _free_mib(device: str) -> float:
+    if device == "cuda":
+        import torch
+
+        return torch.cuda.mem_get_info()[0] / 2**20
+    lines = Path("/proc/meminfo").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("MemAvailable:")).split()[1]) / 1024

@@ -1,0 +1,66 @@
+"""One KTO epoch of ours, as a process of its own: the reference pass, then preference training as the stage does it.
+
+`spec`: model, samples (folder), batch_size, kl_pairs, precision, device, threads, count_flops.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from bench import workers
+from bench.flops import counted
+from bench.kto_model import load_model
+from bench.tree_data import load_samples
+from depo_lightning.choices import Unit
+from depo_lightning.config import LoraConfig, TrainerConfig
+from depo_lightning.data import PreferenceData, PreferenceDataModule, compute_reference
+from depo_lightning.modules import DEPOModule, ObjectiveSettings, OptimizerSettings
+from depo_lightning.stages import policies
+from depo_lightning.stages.preference import _BATCH_TOKENS
+from depo_lightning.stages.training import fit, use_threads
+
+
+def main() -> None:
+    """Measure once."""
+    spec = workers.spec()
+    trainer = TrainerConfig(
+        accelerator="gpu" if spec["device"] == "cuda" else "cpu", precision=spec["precision"], threads=spec["threads"]
+    )
+    use_threads(trainer)
+    model = load_model(spec["model"], spec["device"])
+    data = PreferenceData(load_samples(Path(spec["samples"])), spec["kl_pairs"], seed=0)
+    memory = workers.PeakMemory(spec["device"])
+
+    began = time.perf_counter()
+    with counted(spec["count_flops"]) as reference_flops:
+        reference = compute_reference(model, data, _BATCH_TOKENS)
+    reference_seconds, reference_mib = time.perf_counter() - began, memory.mib()
+
+    began = time.perf_counter()
+    with counted(spec["count_flops"]) as flops:
+        policy = policies.trainable(model, LoraConfig(), seed=0)
+        module = DEPOModule(policy, ObjectiveSettings(alpha1=0.0, alpha2=0.0), OptimizerSettings(lr=2e-5))
+        batches = PreferenceDataModule(data, reference, Unit.step, spec["batch_size"], seed=0)
+        _train(module, batches, trainer)
+    workers.answer(
+        seconds=time.perf_counter() - began,
+        mib=memory.mib(),
+        reference_seconds=reference_seconds,
+        reference_mib=reference_mib,
+        flops=flops.total,
+        reference_flops=reference_flops.total,
+        rows=int(data.steps.counts.sum()),
+        pairs=len(data.pairs),
+    )
+
+
+def _train(module: Any, batches: Any, trainer: TrainerConfig) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        fit(module, batches, Path(folder), trainer, None, "kto", epochs=1, seed=0)
+
+
+if __name__ == "__main__":
+    main()

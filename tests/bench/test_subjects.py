@@ -1,0 +1,106 @@
+"""What the subjects compute around their measurements, and one small comparison with TRL from end to end."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+from bench.grid import copy
+from bench.kto_comparison import Comparison
+from bench.scaling import Point, row
+from bench.settings import Settings
+from bench.tree_data import SAMPLES, choose, labelled_trees, load_samples
+
+from bench import commands
+from depo_lightning.data import PreferenceSample
+from depo_lightning.models import fit_tokenizer
+from depo_lightning.trajectory import Label, Source, Step, Trajectory
+
+
+def episode(tree: int, index: int, tokens: int) -> Trajectory:
+    """A success of `tokens` agent tokens in one step."""
+    thought = "I can see the ball. " * 2 + "I go to the ball."
+    step = Step(
+        "You see a ball", thought, "go to ball 1", f"Thought:\n{thought}\n\nAction:\ngo to ball 1", tokens, True
+    )
+    return Trajectory(
+        id=f"{tree}-{index}",
+        env="babyai",
+        task=tree,
+        seed=0,
+        system="",
+        steps=(step,),
+        reward=1.0,
+        success=True,
+        source=Source(f"tree-{tree}", (index,)),
+    )
+
+
+def test_halves_label_whole_trees_and_shorten_desirable_thoughts() -> None:
+    trees = labelled_trees([episode(tree, index, 10 + index) for tree in range(4) for index in range(4)], "halves")
+    assert [len(tree) for tree in trees] == [4] * 4
+    for tree in trees:
+        assert [item.label for item in tree] == [Label.DESIRABLE] * 2 + [Label.UNDESIRABLE] * 2
+        assert [item.steps[0].thought == "I go to the ball." for item in tree] == [True, True, False, False]
+    chosen = choose(trees, 2, seed=0)
+    assert len(chosen) == 8
+    assert chosen == choose(trees, 2, seed=0)
+    assert {item.task for item in chosen} != {item.task for item in choose(trees, 2, seed=1)}
+    with pytest.raises(ValueError, match="5 trees"):
+        choose(trees, 5, seed=0)
+
+
+def test_scaling_compares_marginal_costs() -> None:
+    def points(*seconds: float) -> list[Point]:
+        return [Point(episodes, value, 300.0 + value) for episodes, value in zip((10, 40, 160), seconds, strict=True)]
+
+    linear = row("collect", [points(6.0, 9.0, 21.0)])  # 5 s at the start and 0.1 s an episode
+    assert linear.ours == pytest.approx([0.1])
+    assert linear.ratio == pytest.approx(1.0)
+    assert (linear.ours_mib, linear.peer_mib) == (321.0, 306.0)
+    quadratic = row("collect", [points(0.1, 1.6, 25.6)])
+    assert quadratic.ratio == pytest.approx(0.25)
+
+
+def test_a_copied_store_shares_artifacts_but_not_the_account(tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    (store / "bc" / "k").mkdir(parents=True)
+    (store / "bc" / "k" / "manifest.json").write_text("{}")
+    lines = [
+        {"time": "", "stage": "bc", "key": "k", "event": event, "seconds": 1.5} for event in ("computed", "reused")
+    ]
+    (store / "account.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    twin = copy(store, tmp_path / "twin")
+    with (twin / "account.jsonl").open("a") as file:
+        file.write(json.dumps(lines[0] | {"stage": "depo"}) + "\n")
+    assert commands.computed(store) == [("bc", "k", 1.5)]
+    assert commands.computed(twin, before=2) == [("depo", "k", 1.5)]
+    assert (twin / "bc" / "k" / "manifest.json").samefile(store / "bc" / "k" / "manifest.json")
+
+
+@pytest.mark.slow
+def test_a_comparison_with_trl_from_end_to_end(tmp_path: Path) -> None:
+    pytest.importorskip("trl")
+    tokenizer = fit_tokenizer(["go to the ball", "I see a ball"], vocab_size=300)
+    tokenizer.save_pretrained(tmp_path)
+    prompt, turn = (tokenizer(text)["input_ids"] for text in ("<|user|>I see a ball<|assistant|>", "go<|end|>"))
+    spans = [(len(prompt), len(prompt + turn)), (len(prompt + turn + prompt), 2 * len(prompt + turn))]
+    one = PreferenceSample("0", (prompt + turn) * 2, spans, True, "babyai/0")
+    samples = [replace(one, id=str(index), desirable=index % 2 == 0, task=f"babyai/{index % 3}") for index in range(8)]
+    (tmp_path / SAMPLES).write_text(json.dumps([asdict(sample) for sample in samples]))
+    assert load_samples(tmp_path) == samples
+
+    shape = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+    model = {"shape": {**shape, "num_key_value_heads": 2, "vocab_size": len(tokenizer)}}
+    facts = {"episodes": 8, "rows": 16, "row_tokens": 8 * sum(end for _, end in spans)}
+    comparison = Comparison("small", Settings(1), model, tmp_path, tmp_path, tmp_path, facts)
+    rows = comparison.rows()
+    assert [item.target for item in rows] == [8, 4, None, None]
+    assert all(figure > 0 for item in rows for figure in item.ours + item.peer)
+    best = comparison.best_settings()
+    run = {"seconds": 1.0}
+    tokens, utilisation = comparison.throughput([run], [run], best)
+    assert tokens.ratio == 1.0
+    assert 0 < utilisation.ours[0] < utilisation.peer[0]  # ours executes fewer FLOPs for the same tokens
