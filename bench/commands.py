@@ -22,10 +22,12 @@ class Finished:
 
     Attributes:
         seconds: wall clock, start-up included.
+        cpu_seconds: of all its processes, which other work on the machine disturbs less.
         mib: peak resident memory of the largest of its processes.
     """
 
     seconds: float
+    cpu_seconds: float
     mib: float
 
 
@@ -51,7 +53,7 @@ def run(settings: Settings, store: Path, arguments: Sequence[str]) -> Finished:
             tail = "\n".join(said.read().splitlines()[-12:])
             raise RuntimeError(f"run.py {' '.join(arguments)} ended with code {process.returncode}:\n{tail}")
     print(f"  run.py {' '.join(arguments)}: {seconds:.1f} s", file=sys.stderr, flush=True)
-    return Finished(seconds, usage.ru_maxrss / 1024)
+    return Finished(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
 
 
 def computed(store: Path, before: int = 0) -> list[tuple[str, str, float]]:

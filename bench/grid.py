@@ -13,7 +13,7 @@ from pathlib import Path
 from bench import commands
 from bench.alternate import alternate
 from bench.settings import Settings
-from bench.table import Row
+from bench.table import Row, number
 
 ALPHAS = (0, 1, 2, 3)
 ONE = (3, 3)  # the point whose own work is the yardstick
@@ -63,6 +63,8 @@ def _compare(settings: Settings, folder: Path, shared: Path, budget: list[str]) 
     memory = {"ours_mib": max(run.mib for run in grids), "peer_mib": max(run.mib for run in separate)}
     points = len(ALPHAS) ** 2
     what, note = f"{points} points, shared stages stored", "MiB: largest process, everything included"
+    cpu = [sum(run.cpu_seconds for run in runs) for runs in (separate, grids)]
+    note = f"{number(cpu[0] / cpu[1])}× by CPU time; {note}"
     return [
         Row("grid", what, "s", ours, peer, f"{points} commands", higher_is_better=False, note=note, **memory),
         Row(

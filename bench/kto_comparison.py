@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from bench import workers
 from bench.alternate import alternate
 from bench.settings import Settings
-from bench.table import Row
+from bench.table import Row, number
 
 BATCH = 16  # trajectories: the default of depo.batch_size
 _LARGEST_BATCH = 64  # rows, of the search for TRL's best
@@ -86,21 +87,21 @@ class Comparison:
         ours: list[Run],
         peer: list[Run],
         name: str,
-        seconds: Callable[[Run], float],
+        seconds: Callable[[Run, str], float],
         target: float | None = None,
     ) -> Row:
-        reference_only = seconds is _reference
         return Row(
             "training",
             f"{self.case}: {what}",
             "s",
-            [seconds(run) for run in ours],
-            [seconds(run) for run in peer],
+            [seconds(run, "seconds") for run in ours],
+            [seconds(run, "seconds") for run in peer],
             name,
             higher_is_better=False,
-            ours_mib=max(run["reference_mib" if reference_only else "mib"] for run in ours),
-            peer_mib=None if reference_only else max(run["mib"] for run in peer),
+            ours_mib=max(run["reference"]["mib"] if seconds is _reference else run["mib"] for run in ours),
+            peer_mib=None if seconds is _reference else max(run["mib"] for run in peer),
             target=target,
+            note=_cpu_ratio(ours, peer, seconds),
         )
 
     def best_settings(self) -> dict[str, Any]:
@@ -157,16 +158,21 @@ class Comparison:
         ]
 
 
-def _epoch(run: Run) -> float:
-    return float(run["seconds"])
+def _epoch(run: Run, clock: str = "seconds") -> float:
+    return float(run[clock])
 
 
-def _reference(run: Run) -> float:
-    return float(run["reference_seconds"])
+def _reference(run: Run, clock: str = "seconds") -> float:
+    return float(run["reference"][clock])
 
 
-def _whole(run: Run) -> float:
-    return _epoch(run) + _reference(run)
+def _whole(run: Run, clock: str = "seconds") -> float:
+    return _epoch(run, clock) + (_reference(run, clock) if run["reference"] else 0.0)
+
+
+def _cpu_ratio(ours: list[Run], peer: list[Run], seconds: Callable[[Run, str], float]) -> str:
+    mine, theirs = [median([seconds(run, "cpu_seconds") for run in runs]) for runs in (ours, peer)]
+    return f"{number(theirs / mine)}× by CPU time"
 
 
 def _tuned(batch: int, bf16: bool) -> dict[str, Any]:

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
@@ -34,24 +33,22 @@ def main() -> None:
     data = PreferenceData(load_samples(Path(spec["samples"])), spec["kl_pairs"], seed=0)
     memory = workers.PeakMemory(spec["device"])
 
-    began = time.perf_counter()
+    clock = workers.Clock()
     with counted(spec["count_flops"]) as reference_flops:
         reference = compute_reference(model, data, _BATCH_TOKENS)
-    reference_seconds, reference_mib = time.perf_counter() - began, memory.mib()
+    reference_pass = {**clock.seconds(), "mib": memory.mib(), "flops": reference_flops.total}
 
-    began = time.perf_counter()
+    clock = workers.Clock()
     with counted(spec["count_flops"]) as flops:
         policy = policies.trainable(model, LoraConfig(), seed=0)
         module = DEPOModule(policy, ObjectiveSettings(alpha1=0.0, alpha2=0.0), OptimizerSettings(lr=2e-5))
         batches = PreferenceDataModule(data, reference, Unit.step, spec["batch_size"], seed=0)
         _train(module, batches, trainer)
     workers.answer(
-        seconds=time.perf_counter() - began,
+        **clock.seconds(),
         mib=memory.mib(),
-        reference_seconds=reference_seconds,
-        reference_mib=reference_mib,
         flops=flops.total,
-        reference_flops=reference_flops.total,
+        reference=reference_pass,
         rows=int(data.steps.counts.sum()),
         pairs=len(data.pairs),
     )

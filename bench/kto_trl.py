@@ -7,7 +7,6 @@ by length: sequential sampling is prescribed, so this is how to pad less), devic
 from __future__ import annotations
 
 import tempfile
-import time
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -27,14 +26,14 @@ from bench.tree_data import load_samples
 class TimedKTOTrainer(KTOTrainer):
     """Notes how long the reference pass takes, which TRL makes while it constructs the trainer."""
 
-    reference_seconds = 0.0
+    reference_pass: dict[str, float] | None = None  # where the reference is precomputed
 
     def _precompute_ref_logps(self, *args: Any, **kwargs: Any) -> Any:
-        began = time.perf_counter()
+        clock = workers.Clock()
         try:
             return super()._precompute_ref_logps(*args, **kwargs)
         finally:
-            self.reference_seconds += time.perf_counter() - began
+            self.reference_pass = clock.seconds()
 
 
 def step_rows(folder: Path, tokenizer: Any) -> list[dict[str, Any]]:
@@ -84,17 +83,17 @@ def main() -> None:
             trainer = TimedKTOTrainer(
                 model, args=config, train_dataset=data, processing_class=tokenizer, peft_config=LoraConfig(**LORA)
             )
-            began = time.perf_counter()
+            clock = workers.Clock()
             trainer.train()
-            seconds = time.perf_counter() - began
+            seconds = clock.seconds()
     trained: Any = trainer.train_dataset
     tokenised = sum(len(row["prompt_ids"]) + len(row["completion_ids"]) for row in trained)
     if abs(tokenised - expected) > 0.01 * expected:
         raise SystemExit(f"TRL trains on {tokenised} tokens, ours on {expected}: the texts tokenise differently")
     workers.answer(
-        seconds=seconds,
+        **seconds,
         mib=memory.mib(),
-        reference_seconds=trainer.reference_seconds,
+        reference=trainer.reference_pass,
         flops=flops.total,
         rows=len(rows),
         tokens=tokenised,

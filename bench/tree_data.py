@@ -27,6 +27,13 @@ SAMPLES = "samples.json"
 LABELS = ("thresholds", "halves")
 
 
+def pool(trajectories: Sequence[Trajectory], trees: int, seed: int) -> list[Trajectory]:
+    """The episodes of so many random trees, or of all: to label and count tokens of no more than are needed."""
+    names = sorted({item.source.tree for item in trajectories if item.source})
+    kept = set(Random(seed).sample(names, min(trees, len(names))))
+    return [item for item in trajectories if item.source and item.source.tree in kept]
+
+
 def labelled_trees(trajectories: Sequence[Trajectory], labels: str) -> list[list[Trajectory]]:
     """All labelled episodes of each search tree that has two or more; D with shortened thoughts."""
     if labels == "thresholds":
@@ -85,7 +92,8 @@ def main() -> None:
     tokenizer = _from_gguf(Path(gguf), target) if gguf else load_tokenizer(Path(spec["tokenizer"]))
     renderer = ChatRenderer(tokenizer)
     # Ranks within a tree go by tokens, so they are counted with this model's tokenizer, before and after rephrasing.
-    collected = [renderer.count(item) for item in read_jsonl(Path(spec["collected"]))]
+    found = pool(read_jsonl(Path(spec["collected"])), 6 * spec["trees"] + 30, spec["seed"])
+    collected = [renderer.count(item) for item in found]
     episodes = choose(labelled_trees(collected, spec["labels"]), spec["trees"], spec["seed"])
     samples = [PreferenceSample.from_trajectory(item, renderer.encode(item.messages())) for item in episodes]
     (target / SAMPLES).write_text(json.dumps([asdict(sample) for sample in samples]))
