@@ -28,7 +28,7 @@ class Comparison:
         model: {"path": directory} or {"shape": fields of a LlamaConfig}.
         tokenizer: directory.
         samples: folder of `bench.tree_data`'s samples.
-        search: folder of fewer samples, to search for TRL's best settings with.
+        search: folder of fewer samples, to search for TRL's best settings with; None takes a fixed guess.
         facts: what `bench.tree_data` says of the samples.
     """
 
@@ -39,7 +39,7 @@ class Comparison:
         model: dict[str, Any],
         tokenizer: Path,
         samples: Path,
-        search: Path,
+        search: Path | None,
         facts: dict[str, Any],
     ) -> None:
         bf16 = settings.device == "cuda"
@@ -60,7 +60,8 @@ class Comparison:
 
         def run_ours() -> float:
             ours.append(workers.call("kto_ours", self.ours, self.settings.threads))
-            more.append(workers.call("kto_ours", self.ours | {"kl_pairs": pairs}, self.settings.threads))
+            if not self.settings.quick:
+                more.append(workers.call("kto_ours", self.ours | {"kl_pairs": pairs}, self.settings.threads))
             return float(ours[-1]["seconds"])
 
         def run_peer() -> float:
@@ -76,9 +77,10 @@ class Comparison:
                 f"KTO epoch, reference included; {data}", ours, default, "TRL, defaults", _whole, _DEFAULT_TARGET
             ),
             self._row("KTO epoch, reference at hand", ours, tuned, f"TRL, best: {described}", _epoch, _BEST_TARGET),
-            self._row("KTO epoch, as many mismatched pairs as TRL", more, tuned, "TRL, best", _epoch),
             self._row("reference pass", ours, tuned, "TRL, best", _reference),
         ]
+        if more:
+            rows.append(self._row("KTO epoch, as many mismatched pairs as TRL", more, tuned, "TRL, best", _epoch))
         return rows + (self.throughput(ours, tuned, best) if self.settings.device == "cuda" else [])
 
     def _row(
@@ -112,6 +114,8 @@ class Comparison:
         gpu = self.settings.device == "cuda"
         batch = 8 if gpu else 2
         best = _tuned(batch, bf16=gpu)
+        if self.search is None:
+            return best
         seconds, mib = self._try(best)
         while batch < _LARGEST_BATCH and 2 * mib < _free_mib(self.settings.device) / 2:
             batch *= 2
@@ -127,7 +131,8 @@ class Comparison:
 
     def _try(self, tuned: dict[str, Any]) -> tuple[float, float]:
         result = workers.call("kto_trl", self.peer | tuned | {"samples": str(self.search)}, self.settings.threads)
-        return result["seconds"], result["mib"]
+        clock = "seconds" if self.settings.device == "cuda" else "cpu_seconds"  # one run each must decide
+        return result[clock], result["mib"]
 
     def throughput(self, ours: list[Run], peer: list[Run], best: dict[str, Any]) -> list[Row]:
         """Tokens per second and utilisation of the epoch, reference at hand; FLOPs are counted in runs of their own.

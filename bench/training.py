@@ -32,7 +32,8 @@ class Case:
         name: in the table.
         labels: see `bench.tree_data.LABELS`.
         trees: search trees whose labelled episodes are trained on.
-        search_trees: as many for the search of TRL's best settings.
+        search_trees: as many for the search of TRL's best settings; 0 takes a fixed guess in place of the search.
+        most_tokens: bound on the tokens of all rows, as TRL sees them; None for none.
         gguf: a checkpoint to convert; None takes the policy of the store.
         shape: a LlamaConfig's fields, for random weights in place of the checkpoint's; its tokenizer stays.
     """
@@ -41,6 +42,7 @@ class Case:
     labels: str
     trees: int
     search_trees: int
+    most_tokens: int | None = None
     gguf: Path | None = None
     shape: dict[str, Any] | None = None
 
@@ -51,13 +53,14 @@ def cases(settings: Settings) -> list[Case]:
         gguf, trees = smollm2(), 32 if settings.quick else 128
         llama = {**LLAMA_7B, "vocab_size": 49152}
         return [
-            Case("SmolLM2-135M", "halves", trees, trees // 4, gguf),
-            Case("7B Llama, random weights", "halves", trees // 4, 2, gguf, llama),
+            Case("SmolLM2-135M", "halves", trees, trees // 4, gguf=gguf),
+            Case("7B Llama, random weights", "halves", trees // 4, 2, gguf=gguf, shape=llama),
         ]
-    tiny, search, small = (16, 8, 2) if settings.quick else (128, 32, 6)
+    tiny, search = (16, 8) if settings.quick else (128, 32)
     found = [Case("tiny", "halves", tiny, search), Case("tiny, paper's thresholds", "thresholds", tiny, search)]
-    if _has_smollm2():
-        found.append(Case("SmolLM2-135M", "halves", small, 2, smollm2()))
+    if _has_smollm2():  # minutes of one core for every 10 000 row tokens
+        small = (2, 0, 8_000) if settings.quick else (6, 2, 40_000)
+        found.append(Case("SmolLM2-135M", "halves", *small, gguf=smollm2()))
     return found
 
 
@@ -78,16 +81,19 @@ def measure(settings: Settings) -> list[Row]:
 
 def prepare(case: Case, collected: Path, policy: Path, folder: Path, settings: Settings) -> Comparison:
     """Choose, label and tokenise the trees; convert the checkpoint."""
-    small, whole = folder / "search", folder / "data"
-    source = {"gguf": str(case.gguf)} if case.gguf else {"tokenizer": str(policy)}
-    facts: dict[str, Any] = {}
-    for target, trees in ((small, case.search_trees), (whole, case.trees)):
-        target.mkdir()
-        spec = {"collected": str(collected), "labels": case.labels, "trees": trees, "seed": 0, "target": str(target)}
-        facts = workers.call("tree_data", spec | source)
+    source: dict[str, Any] = {"gguf": str(case.gguf)} if case.gguf else {"tokenizer": str(policy)}
+    source |= {"collected": str(collected), "labels": case.labels, "seed": 0, "most_tokens": case.most_tokens}
+
+    def tree_data(name: str, trees: int) -> tuple[Path, dict[str, Any]]:
+        (folder / name).mkdir()
+        spec = source | {"trees": trees, "target": str(folder / name)}
+        return folder / name, workers.call("tree_data", spec)
+
+    search = tree_data("search", case.search_trees)[0] if case.search_trees else None
+    whole, facts = tree_data("data", case.trees)
     checkpoint = whole if case.gguf else policy
     model: dict[str, Any] = {"shape": case.shape} if case.shape else {"path": str(checkpoint)}
-    return Comparison(case.name, settings, model, checkpoint, whole, small, facts)
+    return Comparison(case.name, settings, model, checkpoint, whole, search, facts)
 
 
 def _has_smollm2() -> bool:

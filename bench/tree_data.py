@@ -1,7 +1,7 @@
 """Search trees as preference data for a model: chosen, labelled, rephrased and tokenised as the pipeline does.
 
-As a process of its own (`spec`: collected, tokenizer or gguf, trees, labels, seed, target) it writes `samples.json`
-and, for a GGUF checkpoint, the model in the format that both contenders load.
+As a process of its own (`spec`: collected, tokenizer or gguf, trees, most_tokens, labels, seed, target) it writes
+`samples.json` and, for a GGUF checkpoint, the model in the format that both contenders load.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from depo_lightning.agents.chat import ChatRenderer
 from depo_lightning.collect.labelling import label_absolute, label_relative
 from depo_lightning.collect.rephrase import RulesRephraser, rephrase
 from depo_lightning.data import PreferenceSample
-from depo_lightning.trajectory import Label, Trajectory, read_jsonl
+from depo_lightning.trajectory import Trajectory, read_jsonl
 
 SAMPLES = "samples.json"
 # "thresholds": those of thresholds=babyai, without the caps of the embedded default, so that trees stay whole.
@@ -48,19 +48,26 @@ def labelled_trees(trajectories: Sequence[Trajectory], labels: str) -> list[list
     return [tree for _, tree in sorted(trees.items()) if len(tree) > 1]
 
 
-def choose(trees: Sequence[list[Trajectory]], count: int, seed: int) -> list[Trajectory]:
-    """The episodes of `count` random trees, both classes among them.
+def choose(trees: Sequence[list[PreferenceSample]], count: int, seed: int, most: int | None) -> list[PreferenceSample]:
+    """The episodes of `count` random trees, both classes and at most `most` row tokens among them.
 
     Raises:
-        ValueError: there are not that many trees.
+        ValueError: there are not that many trees, or none of 1000 draws is small enough.
     """
     if count > len(trees):
         raise ValueError(f"{count} trees are wanted, {len(trees)} have two labelled episodes; collect more")
     draw = Random(seed)
-    while True:  # where U is rare, a few trees may hold none
+    for _ in range(1000):
         episodes = [item for tree in draw.sample(list(trees), count) for item in tree]
-        if len({item.label for item in episodes}) == len(Label):
+        both = len({item.desirable for item in episodes}) == 2  # where U is rare, a few trees may hold none
+        if both and (most is None or row_tokens(episodes) <= most):
             return episodes
+    raise ValueError(f"no {count} trees with both labels and at most {most} row tokens were drawn")
+
+
+def row_tokens(samples: Sequence[PreferenceSample]) -> int:
+    """Tokens of all steps as rows of their own, each with its whole prompt."""
+    return sum(end for sample in samples for _, end in sample.spans)
 
 
 def load_samples(folder: Path) -> list[PreferenceSample]:
@@ -76,8 +83,10 @@ def _from_gguf(path: Path, target: Path) -> Any:
     where = {"pretrained_model_name_or_path": str(path.parent), "gguf_file": path.name}
     tokenizer = AutoTokenizer.from_pretrained(**where)
     model = AutoModelForCausalLM.from_pretrained(**where, dtype=torch.float32)
-    del model.config.quantization_config  # these are full weights now
-    model.save_pretrained(target)
+    del model.config.quantization_config  # these are full weights now, but a model loaded so refuses to be saved
+    plain = AutoModelForCausalLM.from_config(model.config)
+    plain.load_state_dict(model.state_dict())
+    plain.save_pretrained(target)
     tokenizer.save_pretrained(target)
     return tokenizer
 
@@ -94,17 +103,19 @@ def main() -> None:
     # Ranks within a tree go by tokens, so they are counted with this model's tokenizer, before and after rephrasing.
     found = pool(read_jsonl(Path(spec["collected"])), 6 * spec["trees"] + 30, spec["seed"])
     collected = [renderer.count(item) for item in found]
-    episodes = choose(labelled_trees(collected, spec["labels"]), spec["trees"], spec["seed"])
-    samples = [PreferenceSample.from_trajectory(item, renderer.encode(item.messages())) for item in episodes]
+    trees = [
+        [PreferenceSample.from_trajectory(item, renderer.encode(item.messages())) for item in tree]
+        for tree in labelled_trees(collected, spec["labels"])
+    ]
+    samples = choose(trees, spec["trees"], spec["seed"], spec["most_tokens"])
     (target / SAMPLES).write_text(json.dumps([asdict(sample) for sample in samples]))
-    ends = [end for sample in samples for _, end in sample.spans]
     workers.answer(
         episodes=len(samples),
         desirable=sum(sample.desirable for sample in samples),
-        rows=len(ends),
-        row_tokens=sum(ends),
+        rows=sum(len(sample.spans) for sample in samples),
+        row_tokens=row_tokens(samples),
         episode_tokens=sum(len(sample.input_ids) for sample in samples),
-        longest=max(ends),
+        longest=max(len(sample.input_ids) for sample in samples),
     )
 
 

@@ -44,12 +44,23 @@ def test_halves_label_whole_trees_and_shorten_desirable_thoughts() -> None:
     for tree in trees:
         assert [item.label for item in tree] == [Label.DESIRABLE] * 2 + [Label.UNDESIRABLE] * 2
         assert [item.steps[0].thought == "I go to the ball." for item in tree] == [True, True, False, False]
-    chosen = choose(trees, 2, seed=0)
-    assert len(chosen) == 8
-    assert chosen == choose(trees, 2, seed=0)
-    assert {item.task for item in chosen} != {item.task for item in choose(trees, 2, seed=1)}
-    with pytest.raises(ValueError, match="5 trees"):
-        choose(trees, 5, seed=0)
+
+
+def test_trees_are_chosen_whole_with_both_labels_within_the_budget() -> None:
+    def sample(tree: int, index: int) -> PreferenceSample:
+        length = 10 * (tree + 1)
+        return PreferenceSample(f"{tree}-{index}", [0] * length, [(length - 2, length)], index == 0, str(tree))
+
+    trees = [[sample(tree, index) for index in range(2)] for tree in range(6)]
+    chosen = choose(trees, 2, seed=0, most=None)
+    assert len(chosen) == 4
+    assert len({item.task for item in chosen}) == 2
+    assert chosen == choose(trees, 2, seed=0, most=None)
+    assert {item.task for item in choose(trees, 2, seed=0, most=60)} == {"0", "1"}  # 2 · 10 + 2 · 20 tokens
+    with pytest.raises(ValueError, match="7 trees"):
+        choose(trees, 7, seed=0, most=None)
+    with pytest.raises(ValueError, match="at most 59"):
+        choose(trees, 2, seed=0, most=59)
 
 
 def test_scaling_compares_marginal_costs() -> None:
