@@ -1,8 +1,8 @@
 """What one more episode costs each stage, and its memory, at 1×, 4× and 16× episodes of the tiny model.
 
-Every stage is a command of its own, on a store of its own. A stage has a fixed cost (imports, loading, a first batch),
-so growth is judged by the marginal cost: seconds per further episode from 4× to 16× against those from 1× to 4×. Equal
-means linear.
+Every stage is a command of its own, on a store of its own. A command has a fixed cost (imports, loading), so growth is
+judged by the marginal cost: seconds per further episode from 4× to 16× against those from 1× to 4×. Equal means linear.
+Seconds are CPU time of all processes; on a GPU, the stages' own wall-clock time.
 """
 
 from __future__ import annotations
@@ -95,12 +95,13 @@ def _repetition(settings: Settings, folder: Path, base: int, backwards: bool) ->
 
 
 def _stage(settings: Settings, store: Path, overrides: list[str]) -> tuple[float, float]:
-    """Seconds that the stages of the command took, start-up left out, and its peak memory."""
+    """Seconds and peak memory of a command: CPU time, which other work disturbs little, or on a GPU the stages' own."""
     before = len(commands.account(store))
     finished = commands.run(settings, store, overrides)
     stages = commands.computed(store, before)
     assert stages, f"nothing was computed by {overrides}"
-    return sum(seconds for _, _, seconds in stages), finished.mib
+    on_gpu = settings.device == "cuda"
+    return sum(seconds for _, _, seconds in stages) if on_gpu else finished.cpu_seconds, finished.mib
 
 
 def _lines(store: Path, stage: str) -> int:
