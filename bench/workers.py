@@ -38,8 +38,7 @@ def call(module: str, spec: dict[str, Any], threads: int = 1) -> dict[str, Any]:
         said = "\n".join((done.stdout + done.stderr).splitlines()[-12:])
         raise WorkerError(f"{module} ended with code {done.returncode}:\n{said}")
     result: dict[str, Any] = json.loads(answers[-1])
-    figures = ", ".join(f"{name} {value:.4g}" for name, value in result.items() if isinstance(value, int | float))
-    print(f"  {module}: {figures}", file=sys.stderr, flush=True)
+    print(f"  {module}: {json.dumps(result)}", file=sys.stderr, flush=True)
     return result
 
 
