@@ -31,8 +31,14 @@ class Finished:
     mib: float
 
 
-def run(settings: Settings, store: Path, arguments: Sequence[str]) -> Finished:
+def run(settings: Settings, store: Path, arguments: Sequence[str], sweep: bool = False) -> Finished:
     """`python run.py store=… ARGUMENTS`; outputs go to a folder that is removed.
+
+    Args:
+        settings: of the command.
+        store: the artifact store.
+        arguments: Hydra overrides.
+        sweep: with `-m`.
 
     Raises:
         RuntimeError: it failed; its last lines are in the message.
@@ -42,7 +48,8 @@ def run(settings: Settings, store: Path, arguments: Sequence[str]) -> Finished:
     environment = {**os.environ, **threads, "PYTHONPATH": f"{ROOT / 'src'}", "WANDB_MODE": "disabled"}
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile("w+") as said:
         where = [f"hydra.run.dir={folder}/run", f"hydra.sweep.dir={folder}/sweep", "logger=none"]
-        line = [sys.executable, str(ROOT / "run.py"), f"store={store}", *where, *trainer, *arguments]
+        command = [str(ROOT / "run.py"), *(["-m"] if sweep else [])]  # Hydra wants its flags before the overrides
+        line = [sys.executable, *command, f"store={store}", *where, *trainer, *arguments]
         began = time.perf_counter()
         process = subprocess.Popen(line, env=environment, cwd=ROOT, stdout=said, stderr=subprocess.STDOUT)
         _, status, usage = os.wait4(process.pid, 0)  # of the process and of those it waited for

@@ -18,19 +18,19 @@ from bench.table import Row, number
 ALPHAS = (0, 1, 2, 3)
 ONE = (3, 3)  # the point whose own work is the yardstick
 TARGET = 1 / 4  # issue: the grid at most four times one run's preference training and evaluation
-QUICK = [
-    *("search.tasks=80", "bc.epochs=1", "thresholds.max_desirable=30", "thresholds.max_undesirable=10"),
-    *("depo.epochs=1", "rollout.test_tasks=24", "rollout.validation_tasks=8"),
-]
+QUICK = ["depo.epochs=1", "rollout.test_tasks=24", "rollout.validation_tasks=8"]
+SMALL = ["search.tasks=80", "bc.epochs=1", "thresholds.max_desirable=30", "thresholds.max_undesirable=10"]
 SHARED = "stages=[collect,label,rephrase,bc,reference,evaluate]"
 
 
 def measure(settings: Settings) -> list[Row]:
     """Grid, separate runs and one run, each from the same store."""
     budget = QUICK if settings.quick else []
+    if settings.quick and settings.store is None:
+        budget = [*QUICK, *SMALL]
     with tempfile.TemporaryDirectory() as folder:
         shared = Path(folder) / "shared"
-        if settings.store is not None and not settings.quick:
+        if settings.store is not None:
             copy(settings.store, shared)
         commands.run(settings, shared, [*budget, "policies=[bc]", SHARED])
         return _compare(settings, Path(folder), shared, [*budget, "policies=[bc,depo]"])
@@ -44,7 +44,7 @@ def _compare(settings: Settings, folder: Path, shared: Path, budget: list[str]) 
 
     def run_grid() -> float:
         store = copy(shared, folder / "grid")
-        grids.append(commands.run(settings, store, [*budget, "-m", f"alpha1={alphas}", f"alpha2={alphas}"]))
+        grids.append(commands.run(settings, store, [*budget, f"alpha1={alphas}", f"alpha2={alphas}"], sweep=True))
         shutil.rmtree(store)
         return grids[-1].seconds
 
