@@ -19,14 +19,17 @@ from depo_lightning.data import PreferenceData, PreferenceDataModule, compute_re
 from depo_lightning.modules import DEPOModule, ObjectiveSettings, OptimizerSettings
 from depo_lightning.stages import policies
 from depo_lightning.stages.preference import _BATCH_TOKENS
-from depo_lightning.stages.training import fit, use_threads
+from depo_lightning.stages.training import compute, fit, packing, use_threads
 
 
 def main() -> None:
     """Measure once."""
     spec = workers.spec()
     trainer = TrainerConfig(
-        accelerator="gpu" if spec["device"] == "cuda" else "cpu", precision=spec["precision"], threads=spec["threads"]
+        accelerator="gpu" if spec["device"] == "cuda" else "cpu",
+        precision=spec["precision"],
+        threads=spec["threads"],
+        **spec.get("trainer", {}),
     )
     use_threads(trainer)
     model = load_model(spec["model"], spec["device"])
@@ -35,14 +38,14 @@ def main() -> None:
 
     clock = workers.Clock()
     with counted(spec["count_flops"]) as reference_flops:
-        reference = compute_reference(model, data, _BATCH_TOKENS)
+        reference = compute_reference(model, data, _BATCH_TOKENS, packing=packing(trainer, model))
     reference_pass = {**clock.seconds(), "mib": memory.mib(), "flops": reference_flops.total}
 
     clock = workers.Clock()
     with counted(spec["count_flops"]) as flops:
         policy = policies.trainable(model, LoraConfig(), seed=0)
-        module = DEPOModule(policy, ObjectiveSettings(alpha1=0.0, alpha2=0.0), OptimizerSettings(lr=2e-5))
-        batches = PreferenceDataModule(data, reference, Unit.step, spec["batch_size"], seed=0)
+        module = DEPOModule(policy, ObjectiveSettings(alpha1=0.0, alpha2=0.0), OptimizerSettings(lr=2e-5), compute(trainer))
+        batches = PreferenceDataModule(data, reference, Unit.step, spec["batch_size"], 0, packing(trainer, policy))
         _train(module, batches, trainer)
     workers.answer(
         **clock.seconds(),
