@@ -20,8 +20,11 @@ from depo_lightning.agents.react import FormatError, parse_turn
 from depo_lightning.envs.base import Split, StepResult, TextEnv
 from depo_lightning.errors import ConfigError, MachineError
 from depo_lightning.models import LoraSettings, add_lora, fit_tokenizer
-from depo_lightning.rollouts import RolloutSettings, play, play_parallel
+from depo_lightning.rollouts import RolloutSettings, engine, play, play_parallel
+from depo_lightning.rollouts.bands import make_bands
+from depo_lightning.rollouts.cache import RowCache
 from depo_lightning.rollouts.decoder import Decoder
+from depo_lightning.rollouts.drafts import PhraseBook
 from depo_lightning.trajectory import Status, Trajectory
 
 COLOURS = ("red", "green", "blue", "purple", "yellow", "grey")
@@ -144,12 +147,12 @@ def generate(model: PreTrainedModel, ids: list[int], noise: Iterable[float], tem
 def oracle(model: PreTrainedModel, task: int, temperature: float) -> list[tuple[str, str, int, bool]]:
     """An episode, played the plain way: (observation, text, tokens, valid) per step."""
     env = FakeEnv()
-    noise = iter(np.random.default_rng([SETTINGS.seed, task]).random(1000))
+    noise = np.random.default_rng([SETTINGS.seed, task]).random((SETTINGS.max_steps, SETTINGS.max_new_tokens))
     steps: list[tuple[str, str, int, bool]] = []
     observation, done = env.reset(task), False
     ids = RENDERER.prompt_ids([{"role": "user", "content": observation}])
     while not done and len(steps) < SETTINGS.max_steps and len(ids) + SETTINGS.max_new_tokens <= SETTINGS.max_context:
-        turn = generate(model, ids, noise, temperature)
+        turn = generate(model, ids, iter(noise[len(steps)]), temperature)
         stopped = turn[-1] == RENDERER.eot_id
         text = TOKENIZER.decode(turn, skip_special_tokens=True)
         try:
@@ -189,13 +192,122 @@ def test_equals_plain_generation(build: Callable[[], PreTrainedModel], temperatu
 def test_rows_of_unlike_length_share_a_pass_up_to_the_models_last_position() -> None:
     model = gpt2()
     ids = torch.randint(5, 300, (2, 220), generator=torch.Generator().manual_seed(0)).tolist()
-    decoder = Decoder(model, slots=3, max_context=220)
+    decoder, cache = Decoder(model), RowCache(220)
+    cache.reserve(2)
     with torch.no_grad():
-        decoder.feed([2], [ids[0][:210]], [0])
-        # Padded to 200 tokens, the first of these rows reaches past the 220 positions of the model.
-        logits = decoder.feed([2, 0], [ids[0][210:], ids[1][:200]], [210, 0])
-        expected = [model(torch.tensor([row])).logits[0, -1] for row in (ids[0], ids[1][:200])]
+        decoder.feed(cache, [ids[0][:210], ids[1][:1]], [0, 0], [0, 0])
+        # Padded to 199 tokens, the first of these rows would reach past the 220 positions of the model.
+        logits = decoder.feed(cache, [ids[0][210:], ids[1][1:200]], [210, 1], [2, 1])
+        whole = [model(torch.tensor([row])).logits[0] for row in (ids[0], ids[1][:200])]
+    torch.testing.assert_close(logits, torch.stack([whole[0][-2], whole[0][-1], whole[1][-1]]))
+
+
+def misguided(episodes: list[Trajectory]) -> list[Trajectory]:
+    """Drafts of every kind: right, wrong in the middle, shorter, longer, of other tasks, ended early, empty."""
+    drafts = []
+    for index, episode in enumerate(episodes):
+        steps = list(episode.steps)
+        kind = index % 7
+        if kind == 1:
+            steps = [replace(step, text=step.text[: len(step.text) // 2] + " key" + step.text[3:]) for step in steps]
+        elif kind == 2:
+            steps = [replace(step, text=step.text[:5]) for step in steps]
+        elif kind == 3:
+            steps = [replace(step, text=step.text + " You see a red ball 1." * 9) for step in steps]
+        elif kind == 4:
+            steps = [
+                replace(step, text=other.text) for step, other in zip(steps, episodes[index - 1].steps, strict=False)
+            ]
+        elif kind == 5:
+            episode = replace(episode, status=Status.CRASHED, error="gone")
+            steps = steps[:1]
+        elif kind == 6:
+            steps = [replace(step, text="") for step in steps]
+        drafts.append(replace(episode, steps=tuple(steps)))
+    return [*drafts, replace(episodes[0], task=1000)]
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_drafts_change_nothing_but_the_number_of_passes(temperature: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    passes: list[int] = []
+    feed = Decoder.feed
+
+    def counted(self: Decoder, *args: Any) -> torch.Tensor:
+        passes.append(1)
+        return feed(self, *args)
+
+    monkeypatch.setattr(Decoder, "feed", counted)
+    settings = replace(SETTINGS, temperature=temperature, batch_size=1)
+    plain = play(MODEL, RENDERER, FakeEnv, TASKS, settings)
+    alone = len(passes)
+    assert record(play(MODEL, RENDERER, FakeEnv, TASKS, settings, drafts=plain)) == record(plain)
+    # Random weights say much that is not tokenised as it was said, which no draft can foresee.
+    assert len(passes) - alone < 0.9 * alone
+    assert record(play(MODEL, RENDERER, FakeEnv, TASKS, settings, drafts=misguided(plain))) == record(plain)
+    mixed = play(MODEL, RENDERER, FakeEnv, TASKS, replace(settings, batch_size=9), drafts=misguided(plain))
+    assert record(mixed) == record(plain)
+
+
+def test_prompts_in_small_pieces_and_prefixes_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = play(MODEL, RENDERER, FakeEnv, TASKS, SETTINGS)
+    monkeypatch.setattr(engine, "_PASS_TOKENS", 2)
+    monkeypatch.setattr(engine, "_PREFIX", 10**6)
+    assert record(play(MODEL, RENDERER, FakeEnv, TASKS, replace(SETTINGS, batch_size=5))) == record(whole)
+
+
+def test_the_prefix_of_all_prompts_is_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Instructed(FakeEnv):
+        system_prompt = "You see a red ball 3, a grey key 4, a blue box 1. " * 3
+
+    fed: list[int] = []
+    feed = Decoder.feed
+
+    def counted(self: Decoder, cache: RowCache, tokens: list[list[int]], *args: Any) -> torch.Tensor:
+        fed.extend(map(len, tokens))
+        return feed(self, cache, tokens, *args)
+
+    monkeypatch.setattr(Decoder, "feed", counted)
+    shared = play(MODEL, RENDERER, Instructed, TASKS, SETTINGS)
+    with_sharing = sum(fed)
+    monkeypatch.setattr(engine, "_PREFIX", 10**6)
+    apart = play(MODEL, RENDERER, Instructed, TASKS, SETTINGS)
+    system = {"role": "system", "content": Instructed.system_prompt}
+    length = len(RENDERER.prompt_ids([system, {"role": "user", "content": ""}]))
+    assert record(shared) == record(apart)
+    assert sum(fed) - 2 * with_sharing > (len(TASKS) - 2) * (length - 12)
+
+
+def test_a_row_moves_through_bands_unchanged() -> None:
+    ids = torch.randint(5, 300, (3, 200), generator=torch.Generator().manual_seed(0)).tolist()
+    decoder, short, long = Decoder(MODEL), RowCache(60), RowCache(220)
+    short.reserve(3)
+    with torch.no_grad():
+        decoder.feed(short, [row[:60] for row in ids], [0] * 3, [0] * 3)
+        for target, source in enumerate((2, 0)):
+            long.reserve(target + 1)
+            long.write(target, short.read(source, 60))
+        logits = decoder.feed(long, [ids[2][60:], ids[0][60:90]], [60, 60], [1, 1])
+        expected = [MODEL(torch.tensor([row])).logits[0, -1] for row in (ids[2], ids[0][:90])]
     torch.testing.assert_close(logits, torch.stack(expected))
+
+
+def test_storage_follows_the_rows_in_play() -> None:
+    assert [band.capacity for band in make_bands(2048)] == [256, 512, 1024, 2048]
+    assert [band.capacity for band in make_bands(100)] == [100]
+    cache = RowCache(50)
+    for rows in [*range(1, 41), *range(39, 0, -1)]:
+        cache.reserve(rows)
+        assert rows * 51 <= cache.positions_held() <= 2 * rows * 51
+
+
+def test_the_phrase_book_knows_what_was_said_last() -> None:
+    book = PhraseBook({9})
+    book.learn([1, 2, 3, 4, 5, 6, 9, 7], 0)
+    assert book.guess([0, 0, 1, 2, 3]) == [4, 5, 6, 9]
+    assert book.guess([3, 2, 1]) == []
+    book.learn([1, 2, 3, 8], 3)
+    assert book.guess([0, 0, 1, 2, 3]) == [8]
+    assert book.guess([]) == []
 
 
 def test_batch_size_and_order_change_nothing() -> None:

@@ -9,8 +9,11 @@ import torch
 from torch import Tensor
 from transformers.cache_utils import Cache, CacheLayerMixin
 
-_GROWTH = 128  # positions of storage beyond the need
-_SHRINK = 2  # storage this many times longer than needed is given back
+_GROWTH = 1.25  # rows of storage for every row needed
+_SHRINK = 2  # storage for this many times the rows needed is given back
+
+States = list[tuple[Tensor, Tensor]]
+"""Keys and values of one row in every layer, each `(heads, length, width)`."""
 
 
 @dataclass(slots=True)
@@ -18,20 +21,15 @@ class _Plan:
     """What the next forward pass writes and reads; shared by all layers.
 
     Attributes:
-        slots: rows of the cache.
-        room: positions that storage holds. It follows the longest row closely, because attention reads strided
-            memory at half the speed.
+        room: positions that storage holds for every row.
+        slots: rows that storage holds.
         span: positions that queries see.
-        rows: cache row of every batch row, `(B,)`; None for the first B rows in order.
-        owners: the same as indices, `(B, 1, 1)`.
         positions: where the new tokens go, `(B, 1, Q)`.
     """
 
-    slots: int
-    room: int = 0
+    room: int
+    slots: int = 0
     span: int = 0
-    rows: Tensor | None = None
-    owners: Tensor = field(default_factory=lambda: torch.empty(0))
     positions: Tensor = field(default_factory=lambda: torch.empty(0))
 
 
@@ -46,7 +44,7 @@ class _RowLayer(CacheLayerMixin):
 
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
         self.keys, self.values = (
-            states.new_zeros(self.plan.slots, states.shape[1], self.plan.room, states.shape[3])
+            states.new_zeros(self.plan.slots, states.shape[1], self.plan.room, states.shape[-1])
             for states in (key_states, value_states)
         )
         self.is_initialized = True
@@ -54,26 +52,24 @@ class _RowLayer(CacheLayerMixin):
     def update(
         self, key_states: Tensor, value_states: Tensor, *args: object, **kwargs: object
     ) -> tuple[Tensor, Tensor]:
-        """Store the new states, each `(B, heads, Q, width)`; returns `(B, heads, span, width)` of the rows in turn."""
-        if not self.is_initialized:
-            self.lazy_initialization(key_states, value_states)
-        assert self.keys is not None
-        assert self.values is not None
-        self.keys, self.values = _resized(self.keys, self.plan.room), _resized(self.values, self.plan.room)
-        return self._store(self.keys, key_states), self._store(self.values, value_states)
+        """Store the new states, each `(B, heads, Q, width)`; returns `(B, heads, span, width)` of the first B rows."""
+        keys, values = self.stored(key_states[0], value_states[0])
+        return self._store(keys, key_states), self._store(values, value_states)
 
     def _store(self, stored: Tensor, states: Tensor) -> Tensor:
-        plan = self.plan
+        rows = torch.arange(len(states), device=stored.device)[:, None, None]
         heads = torch.arange(stored.shape[1], device=stored.device)[:, None]
-        stored[plan.owners, heads, plan.positions] = states
-        seen = stored[:, :, : plan.span]
-        return seen[: len(states)] if plan.rows is None else seen[plan.rows]
+        stored[rows, heads, self.plan.positions] = states
+        return stored[: len(states), :, : self.plan.span]
 
-    def move(self, source: int, target: int, length: int) -> None:
-        """Copy the first `length` positions of a row."""
-        for stored in (self.keys, self.values):
-            assert stored is not None
-            stored[target, :, :length] = stored[source, :, :length]
+    def stored(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """All storage, of as many rows as planned; it comes into being for states like a row's `keys` and `values`."""
+        if not self.is_initialized:
+            self.lazy_initialization(keys[None], values[None])
+        assert self.keys is not None
+        assert self.values is not None
+        self.keys, self.values = _resized(self.keys, self.plan.slots), _resized(self.values, self.plan.slots)
+        return self.keys, self.values
 
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
         return self.plan.span, 0
@@ -86,47 +82,56 @@ class _RowLayer(CacheLayerMixin):
 
 
 class RowCache(Cache):
-    """Cache of `slots` rows, each with a length of its own that the caller keeps.
+    """Cache of rows that hold up to `capacity` tokens each; how many they hold is the caller's to know.
 
     Before every forward pass `aim` says where its tokens go. Positions beyond a row's length hold leftovers; the
-    caller's attention mask hides them and later tokens overwrite them.
+    caller's attention mask hides them and later tokens overwrite them. Position `capacity` is scratch.
     """
 
-    def __init__(self, slots: int) -> None:
-        self.plan = _Plan(slots)
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self.plan = _Plan(capacity + 1)
         # Layers come into being as the model first updates them; the base class only ever calls this.
         super().__init__(layer_class_to_replicate=partial(_RowLayer, self.plan))  # type: ignore[arg-type]
 
-    def aim(self, rows: Tensor | None, positions: Tensor, span: int) -> None:
-        """Say what the next pass does.
+    def reserve(self, rows: int) -> None:
+        """Make room for so many rows, and give back what far exceeds it."""
+        if rows > self.plan.slots or rows * _SHRINK < self.plan.slots:
+            self.plan.slots = int(rows * _GROWTH)
+
+    def aim(self, positions: Tensor, span: int) -> None:
+        """Say what the next pass does to the first B rows.
 
         Args:
-            rows: the rows it serves, `(B,)`; None for the first B, which must then be all rows in use.
             positions: of the new tokens in their rows, `(B, Q)`.
             span: key positions that are read; at least the longest of these rows after the pass.
         """
-        plan = self.plan
-        plan.rows, plan.span, plan.positions = rows, span, positions[:, None]
-        plan.owners = (torch.arange(len(positions), device=positions.device) if rows is None else rows)[:, None, None]
-        # Moving storage costs more than reading too much of it for a while. And only a pass over all rows knows that
-        # nothing beyond its span is needed.
-        if span > plan.room or (rows is None and span * _SHRINK < plan.room):
-            plan.room = span + _GROWTH
+        self.plan.positions, self.plan.span = positions[:, None], span
 
-    def move(self, source: int, target: int, length: int) -> None:
-        """Copy the first `length` positions of row `source` to row `target`, in every layer."""
-        for layer in self.layers:
+    def read(self, row: int, length: int) -> States:
+        """The first `length` positions of a row, in every layer; a view."""
+        return [(layer.keys[row, :, :length], layer.values[row, :, :length]) for layer in self.layers]
+
+    def write(self, row: int, states: States) -> None:
+        """Set the first positions of a row, in every layer."""
+        for index, (keys, values) in enumerate(states):
+            if index == len(self.layers):
+                self.layers.append(_RowLayer(self.plan))
+            layer = self.layers[index]
             assert isinstance(layer, _RowLayer)
-            layer.move(source, target, length)
+            for stored, new in zip(layer.stored(keys, values), (keys, values), strict=True):
+                stored[row, :, : new.shape[1]] = new
+
+    def positions_held(self) -> int:
+        """Positions that storage holds, rows taken together."""
+        return self.plan.slots * self.plan.room
 
 
-def _resized(stored: Tensor, room: int) -> Tensor:
-    """The same positions in storage of `room` positions."""
-    slots, heads, held, width = stored.shape
-    if held == room:
+def _resized(stored: Tensor, slots: int) -> Tensor:
+    """The same rows in storage of `slots` rows."""
+    if len(stored) == slots:
         return stored
-    resized = stored.new_empty(slots, heads, room, width)
-    kept = min(held, room)
-    resized[:, :, :kept] = stored[:, :, :kept]
-    resized[:, :, kept:] = 0  # hidden keys have weight 0, and 0 × NaN would be NaN
+    resized = stored.new_zeros(slots, *stored.shape[1:])  # hidden keys have weight 0, and 0 × NaN would be NaN
+    kept = min(len(stored), slots)
+    resized[:kept] = stored[:kept]
     return resized

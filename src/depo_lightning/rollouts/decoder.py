@@ -1,4 +1,4 @@
-"""The model's side of a rollout: feed tokens to rows of the cache, get the distribution of the next token."""
+"""The model's side of a rollout: feed tokens to rows of a cache, get the distributions of the tokens that follow."""
 
 from __future__ import annotations
 
@@ -14,56 +14,55 @@ _SPAN = 32  # key positions are read in multiples of this
 
 
 class Decoder:
-    """A causal language model with a cache of `slots` rows.
+    """A causal language model that feeds rows of caches.
 
     Attributes:
         device: where logits live.
     """
 
-    def __init__(self, model: nn.Module, slots: int, max_context: int) -> None:
+    def __init__(self, model: nn.Module) -> None:
         parameter = next(model.parameters())
         self.device, self._dtype = parameter.device, parameter.dtype
         self._model = model
-        self._cache = RowCache(slots)
-        self._last_position = max_context - 1
 
-    def feed(self, rows: Sequence[int] | None, tokens: Sequence[Sequence[int]], lengths: Sequence[int]) -> Tensor:
-        """Append tokens to rows and return the logits that follow the last one of each.
+    def feed(
+        self, cache: RowCache, tokens: Sequence[Sequence[int]], lengths: Sequence[int], wanted: Sequence[int]
+    ) -> Tensor:
+        """Append tokens to the first rows of a cache and return logits that follow the last ones.
 
         Args:
-            rows: cache rows; None for the first `len(tokens)` in order, which saves a copy of their keys.
+            cache: with room for the tokens.
             tokens: one or more new tokens per row.
             lengths: tokens that each row holds already.
+            wanted: number of last tokens of each row whose logits are returned.
 
         Returns:
-            `(B, V)` in the model's dtype.
+            `(sum of wanted, V)` in the model's dtype, row after row.
         """
-        width = max(map(len, tokens))
+        counts = np.fromiter(map(len, tokens), dtype=np.int64)
+        width = int(counts.max())
         ids = np.zeros((len(tokens), width), dtype=np.int64)
         for row, new in zip(ids, tokens, strict=True):
             row[width - len(new) :] = new
-        # Padding stands on the left, so that the last column is every row's last token. It is written behind the new
-        # tokens, where no query looks before later tokens have replaced it.
-        padding = width - np.fromiter(map(len, tokens), dtype=np.int64)
+        # Padding stands on the left, so that the last column is every row's last token, and goes to the scratch
+        # position behind each row.
+        offsets = np.arange(width) - (width - counts)[:, None]
         starts = np.fromiter(lengths, dtype=np.int64)
-        index = starts[:, None] + (np.arange(width) - padding[:, None]) % width
-        span = -(-int(index.max() + 1) // _SPAN) * _SPAN
+        index = np.where(offsets < 0, cache.capacity, starts[:, None] + offsets)
+        span = min(-(-int((starts + counts).max()) // _SPAN) * _SPAN, cache.capacity)
         positions = self._to_device(index)
-        self._cache.aim(None if rows is None else self._to_device(np.asarray(rows)), positions, span)
+        cache.aim(positions, span)
+        keep = max(1, *wanted)
         output = self._model(
             input_ids=self._to_device(ids),
             attention_mask=self._mask(positions, span),
-            # Padding may lie beyond the last position a learned table knows.
-            position_ids=positions.clamp(max=self._last_position),
-            past_key_values=self._cache,
+            position_ids=self._to_device(np.where(offsets < 0, 0, index)),
+            past_key_values=cache,
             use_cache=True,
-            logits_to_keep=1,
+            logits_to_keep=keep,
         )
-        return output.logits[:, -1]
-
-    def move(self, source: int, target: int, length: int) -> None:
-        """Copy a row of `length` tokens over another."""
-        self._cache.move(source, target, length)
+        chosen = np.arange(keep) >= keep - np.fromiter(wanted, dtype=np.int64)[:, None]
+        return output.logits.flatten(0, 1)[self._to_device(np.flatnonzero(chosen))]
 
     def _mask(self, positions: Tensor, span: int) -> Tensor:
         """Additive mask `(B, 1, Q, span)`: a token sees its own row up to itself."""

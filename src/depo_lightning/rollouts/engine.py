@@ -1,31 +1,34 @@
 """Batched rollouts of a local causal language model: many episodes share each forward pass.
 
-Every episode owns a row of the key–value cache for its whole life, so a token is computed once. When an episode ends,
-the next task takes its row. Rows whose environment has answered wait until a few can be prefilled together, while the
-others go on generating.
+Every episode owns a row of a key–value cache, so a token is computed once. When an episode ends, the next task takes
+its place. A pass feeds each row the next tokens of its prompt, or its last token and a guess of what follows it: the
+noise of every token is known beforehand, so a guess is checked by sampling, and kept up to the first difference.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from depo_lightning.agents.chat import ChatRenderer
 from depo_lightning.envs.base import TextEnv
+from depo_lightning.rollouts.bands import Band, Row, make_bands
+from depo_lightning.rollouts.cache import States
 from depo_lightning.rollouts.decoder import Decoder
+from depo_lightning.rollouts.drafts import Drafts, PhraseBook
 from depo_lightning.rollouts.episode import Episode
 from depo_lightning.rollouts.sampling import episode_noise, sample
 from depo_lightning.rollouts.settings import RolloutSettings, check_play
 from depo_lightning.trajectory import Trajectory
 
-_PREFILL_SHARE = 8  # prefill once 1/n of the rows waits: fewer calls against fewer idle rows
-_PREFILL_TOKENS = 1024  # per prefill pass, padding included
+_PASS_TOKENS = 2048  # per pass, padding included
+_PASS_COST = 64  # of a pass whatever it feeds, in tokens
+_PREFIX = 16  # tokens that prompts must share to be computed once
 
 
 def play(
@@ -35,11 +38,12 @@ def play(
     tasks: Sequence[int],
     settings: RolloutSettings,
     progress: Callable[[Trajectory], None] | None = None,
+    drafts: Iterable[Trajectory] = (),
 ) -> list[Trajectory]:
     """Play one episode per task; returns trajectories in the order of `tasks`.
 
     The same arguments give the same trajectories, apart from `extra["seconds"]` (wall clock from an episode's entry
-    to its exit). The order of tasks and the batch size touch the logits by rounding only.
+    to its exit). The order of tasks, the batch size and the drafts touch the logits by rounding only.
 
     Args:
         model: causal language model of `transformers` (or PEFT around one) with full attention in all layers.
@@ -48,6 +52,7 @@ def play(
         tasks: distinct task indices.
         settings: see `RolloutSettings`.
         progress: called with every trajectory as it ends.
+        drafts: earlier episodes of a policy that may be like this one; those of the same tasks save time.
 
     Raises:
         ConfigError: tasks repeat, or the model's context is shorter than asked for or not fully attended.
@@ -56,26 +61,8 @@ def play(
     if not tasks:
         return []
     with _playing(model):
-        ended = _Rollout(model, renderer, make_env, tasks, settings, progress).run()
+        ended = _Rollout(model, renderer, make_env, tasks, settings, progress, Drafts(drafts, renderer)).run()
     return [ended[task] for task in tasks]
-
-
-@dataclass(slots=True)
-class _Row:
-    """An episode in a row of the cache.
-
-    Attributes:
-        noise: uniform numbers for the tokens it has still to generate.
-        pending: tokens to feed next; several while the row waits for its prefill.
-        length: tokens whose keys and values are stored.
-        turn: tokens generated in the current turn.
-    """
-
-    episode: Episode
-    noise: Iterator[float]
-    pending: list[int] = field(default_factory=list)
-    length: int = 0
-    turn: list[int] = field(default_factory=list)
 
 
 class _Rollout:
@@ -89,106 +76,162 @@ class _Rollout:
         tasks: Sequence[int],
         settings: RolloutSettings,
         progress: Callable[[Trajectory], None] | None,
+        drafts: Drafts,
     ) -> None:
         self.renderer, self.make_env, self.settings, self.progress = renderer, make_env, settings, progress
-        self.decoder = Decoder(model, min(settings.batch_size, len(tasks)), settings.max_context)
+        self.decoder = Decoder(model)
         self.stops = {renderer.eot_id, renderer.tokenizer.eos_token_id}
+        self.drafts, self.book = drafts, PhraseBook(self.stops)
         self.queue = deque(tasks)
-        self.rows: list[_Row] = []
+        self.bands = make_bands(settings.max_context)
+        self.prefix: tuple[list[int], States] = [], []
         self.ended: dict[int, Trajectory] = {}
         self.idle_envs: list[TextEnv] = []
 
     def run(self) -> dict[int, Trajectory]:
         """Play until no task is left; trajectories by task."""
         while self._fill():
-            waiting = [index for index, row in enumerate(self.rows) if len(row.pending) > 1]
-            if len(waiting) * _PREFILL_SHARE >= len(self.rows):
-                for group in _groups(waiting, [len(row.pending) for row in self.rows]):
-                    self._prefill(group)
-            else:
-                self._decode()
-            self._release()
+            for index, band in enumerate(self.bands):
+                if band.rows:
+                    self._advance(index)
+                self._release(band)
         return self.ended
 
     def _fill(self) -> bool:
         """Seat tasks in free rows; False when nothing is left to play."""
-        while self.queue and len(self.rows) < self.settings.batch_size:
+        free = self.settings.batch_size - sum(len(band.rows) for band in self.bands)
+        entered: list[Row] = []
+        while self.queue and len(entered) < free:
             row = self._enter(self.queue.popleft())
             if row.episode.status is None:
-                self.rows.append(row)
+                entered.append(row)
             else:
                 self._leave(row)
-        return bool(self.rows)
+        if not self.prefix[0] and len(entered) > 1:
+            self._share_prefix(entered)
+        for row in entered:
+            ids, states = self.prefix
+            if row.ids[: len(ids)] == ids:
+                row.length = len(ids)
+            self._band(len(row.ids)).add(row, states if row.length else None)
+        return any(band.rows for band in self.bands)
 
-    def _enter(self, task: int) -> _Row:
+    def _enter(self, task: int) -> Row:
         settings = self.settings
         env = self.idle_envs.pop() if self.idle_envs else self.make_env()
-        noise = episode_noise(settings.seed, task, settings.max_steps * settings.max_new_tokens)
-        row = _Row(Episode(env, task, settings.seed, settings.max_steps), iter(noise.tolist()))
+        noise = episode_noise(settings.seed, task, settings.max_steps, settings.max_new_tokens)
+        row = Row(Episode(env, task, settings.seed, settings.max_steps), noise)
         if row.episode.status is None:
             self._ask(row, self.renderer.prompt_ids(row.episode.messages))
         return row
 
-    def _ask(self, row: _Row, prompt: list[int]) -> None:
+    def _share_prefix(self, rows: list[Row]) -> None:
+        """Compute once what all prompts begin with: the system's text."""
+        ids = min(row.ids[:-1] for row in rows)
+        last = max(row.ids[:-1] for row in rows)  # what the first and the last in order share, all share
+        ids = ids[: next((place for place, (a, b) in enumerate(zip(ids, last, strict=False)) if a != b), len(ids))]
+        if len(ids) >= _PREFIX:
+            band = Band(len(ids))
+            band.cache.reserve(1)
+            self.decoder.feed(band.cache, [ids], [0], [0])
+            self.prefix = ids, band.cache.read(0, len(ids))
+
+    def _band(self, length: int) -> Band:
+        return next(band for band in self.bands if band.capacity >= length)
+
+    def _ask(self, row: Row, prompt: list[int]) -> None:
         """Hand the agent its next prompt, if a whole turn still has room behind it."""
-        if row.length + len(prompt) + self.settings.max_new_tokens > self.settings.max_context:
+        row.ids += prompt
+        row.start = len(row.ids)
+        if row.start + self.settings.max_new_tokens > self.settings.max_context:
             row.episode.truncate("max_context")
-        row.pending = prompt
-        row.turn = []
+        row.draft = self.drafts.turn(row.episode.task, row.turns, row.episode.messages[-1]["content"])
 
-    def _prefill(self, group: list[int]) -> None:
-        rows = [self.rows[index] for index in group]
-        logits = self.decoder.feed(group, [row.pending for row in rows], [row.length for row in rows])
-        for row in rows:
-            row.length += len(row.pending)
-        self._extend(rows, logits)
+    def _advance(self, index: int) -> None:
+        """One pass over a band."""
+        band = self.bands[index]
+        guesses = [self._guess(row) for row in band.rows]
+        wishes = [len(row.ids) - row.length + len(guess) for row, guess in zip(band.rows, guesses, strict=True)]
+        width = _width(wishes)
+        for place in reversed(range(len(band.rows))):
+            row = band.rows[place]
+            if row.length + min(width, wishes[place]) > band.capacity:
+                self._band(row.length + wishes[place]).add(row, band.cache.read(place, row.length))
+                band.remove(place)
+                guesses[place] = guesses[-1]
+                wishes[place] = wishes[-1]
+                del guesses[-1], wishes[-1]
+        if band.rows:
+            self._feed(band, guesses, width)
 
-    def _decode(self) -> None:
-        """One token for every row that is not waiting; those ride along, for rows in order need no copy."""
-        tokens = [row.pending[:1] for row in self.rows]
-        logits = self.decoder.feed(None, tokens, [row.length for row in self.rows])
-        going = [index for index, row in enumerate(self.rows) if len(row.pending) == 1]
-        if len(going) < len(self.rows):
-            logits = logits[torch.tensor(going, device=logits.device)]
-        rows = [self.rows[index] for index in going]
-        for row in rows:
-            row.length += 1
-        self._extend(rows, logits)
+    def _guess(self, row: Row) -> list[int]:
+        """What the agent may say after the tokens that are there, short of the last that the turn has room for."""
+        said = row.ids[row.start :]
+        room = self.settings.max_new_tokens - len(said) - 1
+        guess = row.draft[len(said) :] if row.draft[: len(said)] == said else []
+        return (guess or self.book.guess(row.ids))[:room]
 
-    def _extend(self, rows: list[_Row], logits: Tensor) -> None:
-        """Sample a token for each row, and play the turns that end with it."""
-        settings = self.settings
-        uniforms = torch.tensor([next(row.noise) for row in rows], dtype=torch.float64).to(logits.device)
-        for row, token in zip(rows, sample(logits, uniforms, settings.temperature).tolist(), strict=True):
-            row.turn.append(token)
-            row.pending = [token]
-            if token in self.stops or len(row.turn) == settings.max_new_tokens:
+    def _feed(self, band: Band, guesses: list[list[int]], width: int) -> None:
+        tokens, wanted = [], []
+        for row, guess in zip(band.rows, guesses, strict=True):
+            known = row.ids[row.length : row.length + width]
+            whole = row.length + len(known) == len(row.ids)
+            del guess[width - len(known) if whole else 0 :]
+            tokens.append(known + guess)
+            wanted.append(1 + len(guess) if whole else 0)
+        logits = self.decoder.feed(band.cache, tokens, [row.length for row in band.rows], wanted)
+        samples = iter(self._sample(band.rows, wanted, logits))
+        for row, new, guess, count in zip(band.rows, tokens, guesses, wanted, strict=True):
+            row.length += len(new) - len(guess)
+            if count:
+                self._extend(row, [next(samples) for _ in range(count)], guess)
+
+    def _sample(self, rows: list[Row], wanted: list[int], logits: torch.Tensor) -> list[int]:
+        noise = [
+            row.noise[row.turns, len(row.ids) - row.start :][:count] for row, count in zip(rows, wanted, strict=True)
+        ]
+        uniforms = torch.from_numpy(np.concatenate(noise)).to(logits.device)
+        return sample(logits, uniforms, self.settings.temperature).tolist() if len(uniforms) else []
+
+    def _extend(self, row: Row, samples: list[int], guess: list[int]) -> None:
+        """Append what the agent says, as long as the guess it was asked with holds; play the turn if it ends."""
+        before = len(row.ids)
+        for place, token in enumerate(samples):
+            row.ids.append(token)
+            right = place < len(guess) and guess[place] == token
+            row.length += right
+            if token in self.stops or len(row.ids) - row.start == self.settings.max_new_tokens:
+                self.book.learn(row.ids, before)
                 self._finish_turn(row)
+                return
+            if not right:
+                break
+        self.book.learn(row.ids, before)
 
-    def _finish_turn(self, row: _Row) -> None:
+    def _finish_turn(self, row: Row) -> None:
         """Let the environment answer, and prepare the prompt that follows."""
-        stopped = row.turn[-1] in self.stops
-        said = row.turn[:-1] if stopped else row.turn
-        text = self.renderer.tokenizer.decode(said, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        turn = row.ids[row.start :]
+        stopped = turn[-1] in self.stops
+        text = self.renderer.tokenizer.decode(
+            turn[:-1] if stopped else turn, skip_special_tokens=True, clean_up_tokenization_spaces=False
+        )
         assert isinstance(text, str)  # one turn, not a batch
-        row.episode.play(text, len(row.turn))
+        row.episode.play(text, len(turn))
+        row.turns += 1
         if row.episode.status is None:
             # A turn that was cut off is closed by force: the template knows no other end.
-            closing = [self.renderer.eot_id] if stopped else [row.turn[-1], self.renderer.eot_id]
+            closing = [] if stopped else [self.renderer.eot_id]
             self._ask(row, closing + self.renderer.next_prompt_ids(row.episode.messages))
 
-    def _release(self) -> None:
-        """Take ended episodes out; the last row moves into the gap, so that rows in play stay in order."""
-        for index in reversed(range(len(self.rows))):
-            if self.rows[index].episode.status is None:
-                continue
-            self._leave(self.rows[index])
-            last = self.rows.pop()
-            if index < len(self.rows):
-                self.rows[index] = last
-                self.decoder.move(len(self.rows), index, last.length)
+    def _release(self, band: Band) -> None:
+        """Take ended episodes out."""
+        for index in reversed(range(len(band.rows))):
+            row = band.rows[index]
+            if row.episode.status is not None:
+                self._leave(row)
+                band.remove(index)
 
-    def _leave(self, row: _Row) -> None:
+    def _leave(self, row: Row) -> None:
         trajectory = row.episode.trajectory()
         self.ended[trajectory.task] = trajectory
         if not trajectory.error:
@@ -197,35 +240,22 @@ class _Rollout:
             self.progress(trajectory)
 
 
-def _groups(waiting: Sequence[int], sizes: Sequence[int]) -> Iterator[list[int]]:
-    """Split waiting rows into groups of like size, each of at most `_PREFILL_TOKENS` tokens once padded."""
-    group: list[int] = []
-    for index in sorted(waiting, key=lambda index: sizes[index]):
-        if group and (len(group) + 1) * sizes[index] > _PREFILL_TOKENS:
-            yield group
-            group = []
-        group.append(index)
-    if group:
-        yield group
+def _width(wishes: list[int]) -> int:
+    """Tokens per row of a pass: as many as give the most wished tokens for what the pass costs, padding included."""
+    most = max(1, _PASS_TOKENS // len(wishes))
+    ordered = np.sort(np.minimum(wishes, most))
+    # Row i of the sorted rows and all before it get what they wish, the others as much as row i.
+    served = np.cumsum(ordered) + ordered * np.arange(len(ordered) - 1, -1, -1)
+    return int(ordered[np.argmax(served / (_PASS_COST + len(ordered) * ordered))])
 
 
 @contextmanager
 def _playing(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode, no gradients, and the attention that suits single-token queries; all put back afterwards."""
-    policy: Any = model  # a module's attributes have no types
-    was_training, config = model.training, policy.config
-    attention = config._attn_implementation
-    # On a CPU the fused kernel takes three times as long as plain products when there is one query per row. With
-    # grouped heads plain attention copies the keys, which costs more than it saves.
-    heads = config.num_attention_heads
-    plain = next(model.parameters()).device.type == "cpu" and getattr(config, "num_key_value_heads", heads) == heads
+    """Evaluation mode and no gradients; the mode is put back afterwards."""
+    was_training = model.training
     model.eval()
-    if plain:
-        policy.set_attn_implementation("eager")
     try:
         with torch.inference_mode():
             yield
     finally:
-        if plain:
-            policy.set_attn_implementation(attention)
         model.train(was_training)

@@ -32,6 +32,7 @@ def play_parallel(
     settings: RolloutSettings,
     workers: int,
     progress: Callable[[Trajectory], None] | None = None,
+    drafts: Sequence[Trajectory] = (),
 ) -> list[Trajectory]:
     """`play` over `workers` forked processes of one thread each; a model that is not on the CPU is played in this one.
 
@@ -43,11 +44,11 @@ def play_parallel(
     """
     on_cpu = next(model.parameters()).device.type == "cpu"
     if workers == 1 or not on_cpu or len(tasks) < 2 * workers:
-        return play(model, renderer, make_env, tasks, settings, progress)
+        return play(model, renderer, make_env, tasks, settings, progress, drafts)
     context = multiprocessing.get_context("fork")  # shares the weights; safe as for DataLoader: one thread, no CUDA
     played: Any = context.Queue()
     shares = [tasks[index::workers] for index in range(workers)]
-    arguments = (model, renderer, make_env, settings, played)
+    arguments = (model, renderer, make_env, settings, drafts, played)
     processes = [context.Process(target=_work, args=(share, *arguments), daemon=True) for share in shares]
     for process in processes:
         process.start()
@@ -69,12 +70,13 @@ def _work(
     renderer: ChatRenderer,
     make_env: Callable[[], TextEnv],
     settings: RolloutSettings,
+    drafts: Sequence[Trajectory],
     played: Any,
 ) -> None:
     torch.set_num_threads(1)
     _die_with_parent()
     try:
-        play(model, renderer, make_env, tasks, settings, played.put)
+        play(model, renderer, make_env, tasks, settings, played.put, drafts)
     except BaseException:
         played.put(traceback.format_exc())
     played.close()

@@ -8,12 +8,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 
-def episode_noise(seed: int, task: int, length: int) -> NDArray[np.float64]:
-    """One uniform number in [0, 1) per token the agent may generate in the episode, `(length,)`.
+def episode_noise(seed: int, task: int, turns: int, tokens: int) -> NDArray[np.float64]:
+    """One uniform number in [0, 1) per token the agent may generate in the episode, `(turns, tokens)`.
 
-    It depends on seed and task alone, so every policy meets the same noise, however episodes are batched.
+    It depends on seed and task alone, so every policy meets the same noise, however episodes are batched. A turn has
+    its own row: policies that said turns of unlike length meet the same noise again in the next one.
     """
-    return np.random.default_rng([seed, task]).random(length)
+    return np.random.default_rng([seed, task]).random((turns, tokens))
 
 
 def sample(logits: Tensor, uniforms: Tensor, temperature: float) -> Tensor:

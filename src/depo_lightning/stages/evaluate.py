@@ -13,14 +13,14 @@ from depo_lightning.progress import bar
 from depo_lightning.stages.context import EPISODES, Context, settings, write_stats
 from depo_lightning.stages.identity import rollout_identity
 from depo_lightning.store import Stage
-from depo_lightning.trajectory import write_jsonl
+from depo_lightning.trajectory import Trajectory, write_jsonl
 
 
 def evaluate_stage(config: Config, context: Context, policy: Stage, bc: Stage) -> Stage:
     """Episodes of one policy."""
     identity = {"rollout": rollout_identity(config, config.rollout.split)}
     inputs = {"policy": policy} if policy is bc else {"policy": policy, "bc": bc}
-    return Stage("evaluate", 1, identity, partial(_evaluate, context), inputs, title="rollouts on held-out tasks")
+    return Stage("evaluate", 2, identity, partial(_evaluate, context), inputs, title="rollouts on held-out tasks")
 
 
 def _evaluate(context: Context, target: Path, inputs: dict[str, Path]) -> None:
@@ -50,7 +50,11 @@ def _evaluate(context: Context, target: Path, inputs: dict[str, Path]) -> None:
 
 
 def validation_rollouts(context: Context, tokenizer: Any) -> Callable[[Any], Mapping[str, float]]:
-    """A function that plays the validation tasks with a model in training and returns what to log."""
+    """A function that plays the validation tasks with a model in training and returns what to log.
+
+    A policy in training changes little from one validation to the next, so the episodes of one are the drafts of the
+    following one.
+    """
     from depo_lightning.agents.chat import ChatRenderer
     from depo_lightning.evaluation.metrics import summarise
     from depo_lightning.rollouts import RolloutSettings, play_parallel
@@ -58,10 +62,12 @@ def validation_rollouts(context: Context, tokenizer: Any) -> Callable[[Any], Map
     config = context.config
     tasks = context.make_env().tasks(Split.VALIDATION, config.rollout.validation_tasks)
     rollout = settings(RolloutSettings, config.rollout)
+    renderer, workers = ChatRenderer(tokenizer), config.rollout.workers
+    episodes: list[Trajectory] = []
 
     def evaluate(model: Any) -> Mapping[str, float]:
-        renderer, workers = ChatRenderer(tokenizer), config.rollout.workers
-        episodes = play_parallel(model, renderer, context.make_env, tasks, rollout, workers)
+        nonlocal episodes
+        episodes = play_parallel(model, renderer, context.make_env, tasks, rollout, workers, drafts=episodes)
         metrics = summarise(episodes).metrics
         return {name: metrics[name].mean for name in ("invalid_action_rate", "success_rate", "tokens_all", "steps_all")}
 

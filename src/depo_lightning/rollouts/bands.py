@@ -1,0 +1,67 @@
+"""Episodes in play, in bands of like length: a forward pass reads as many keys for each row as the longest one has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from depo_lightning.rollouts.cache import RowCache, States
+from depo_lightning.rollouts.episode import Episode
+
+_SHORTEST = 256  # capacity of the first band; each further one holds twice as many tokens
+
+
+@dataclass(slots=True)
+class Row:
+    """An episode in a row of a cache.
+
+    Attributes:
+        noise: uniform numbers, `(turns, tokens)`.
+        ids: all tokens of the conversation so far.
+        length: how many of them have their keys and values stored.
+        start: where the current turn begins in `ids`.
+        turns: agent turns before the current one.
+        draft: how the current turn may go, from its first token on.
+    """
+
+    episode: Episode
+    noise: NDArray[np.float64]
+    ids: list[int] = field(default_factory=list)
+    length: int = 0
+    start: int = 0
+    turns: int = 0
+    draft: list[int] = field(default_factory=list)
+
+
+class Band:
+    """Rows whose tokens fit into `capacity`; row i of the list owns row i of the cache."""
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self.cache = RowCache(capacity)
+        self.rows: list[Row] = []
+
+    def add(self, row: Row, states: States | None = None) -> None:
+        """Seat a row at the end, with the keys and values it has."""
+        self.rows.append(row)
+        self.cache.reserve(len(self.rows))
+        if states is not None:
+            self.cache.write(len(self.rows) - 1, states)
+
+    def remove(self, index: int) -> None:
+        """Take a row out. The last one moves into the gap, so that rows in play stay in order."""
+        last = self.rows.pop()
+        if index < len(self.rows):
+            self.rows[index] = last
+            self.cache.write(index, self.cache.read(len(self.rows), last.length))
+        self.cache.reserve(len(self.rows))
+
+
+def make_bands(max_context: int) -> list[Band]:
+    """Bands for episodes of up to `max_context` tokens, shortest first."""
+    capacities = [max_context]
+    while capacities[0] > _SHORTEST:
+        capacities.insert(0, -(-capacities[0] // 2))
+    return [Band(capacity) for capacity in capacities]
