@@ -20,7 +20,7 @@ from depo_lightning.agents.react import FormatError, parse_turn
 from depo_lightning.envs.base import Split, StepResult, TextEnv
 from depo_lightning.errors import ConfigError, MachineError
 from depo_lightning.models import LoraSettings, add_lora, fit_tokenizer
-from depo_lightning.rollouts import RolloutSettings, engine, play, play_parallel
+from depo_lightning.rollouts import RolloutSettings, bands, engine, play, play_parallel
 from depo_lightning.rollouts.bands import make_bands
 from depo_lightning.rollouts.cache import RowCache
 from depo_lightning.rollouts.decoder import Decoder
@@ -250,7 +250,7 @@ def test_drafts_change_nothing_but_the_number_of_passes(temperature: float, monk
 
 def test_prompts_in_small_pieces_and_prefixes_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = play(MODEL, RENDERER, FakeEnv, TASKS, SETTINGS)
-    monkeypatch.setattr(engine, "_PASS_TOKENS", 2)
+    monkeypatch.setattr(bands, "_PASS_TOKENS", 2)
     monkeypatch.setattr(engine, "_PREFIX", 10**6)
     assert record(play(MODEL, RENDERER, FakeEnv, TASKS, replace(SETTINGS, batch_size=5))) == record(whole)
 

@@ -11,6 +11,8 @@ from depo_lightning.rollouts.cache import RowCache, States
 from depo_lightning.rollouts.episode import Episode
 
 _SHORTEST = 256  # capacity of the first band; each further one holds twice as many tokens
+_PASS_TOKENS = 2048  # per pass, padding included
+_PASS_COST = 64  # of a pass whatever it feeds, in tokens
 
 
 @dataclass(slots=True)
@@ -65,3 +67,12 @@ def make_bands(max_context: int) -> list[Band]:
     while capacities[0] > _SHORTEST:
         capacities.insert(0, -(-capacities[0] // 2))
     return [Band(capacity) for capacity in capacities]
+
+
+def pass_width(wishes: list[int]) -> int:
+    """Tokens per row of a pass: as many as give the most wished tokens for what the pass costs, padding included."""
+    most = max(1, _PASS_TOKENS // len(wishes))
+    ordered = np.sort(np.minimum(wishes, most))
+    # Row i of the sorted rows and all before it get what they wish, the others as much as row i.
+    served = np.cumsum(ordered) + ordered * np.arange(len(ordered) - 1, -1, -1)
+    return int(ordered[np.argmax(served / (_PASS_COST + len(ordered) * ordered))])

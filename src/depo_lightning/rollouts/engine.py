@@ -17,7 +17,7 @@ from torch import nn
 
 from depo_lightning.agents.chat import ChatRenderer
 from depo_lightning.envs.base import TextEnv
-from depo_lightning.rollouts.bands import Band, Row, make_bands
+from depo_lightning.rollouts.bands import Band, Row, make_bands, pass_width
 from depo_lightning.rollouts.cache import States
 from depo_lightning.rollouts.decoder import Decoder
 from depo_lightning.rollouts.drafts import Drafts, PhraseBook
@@ -26,8 +26,6 @@ from depo_lightning.rollouts.sampling import episode_noise, sample
 from depo_lightning.rollouts.settings import RolloutSettings, check_play
 from depo_lightning.trajectory import Trajectory
 
-_PASS_TOKENS = 2048  # per pass, padding included
-_PASS_COST = 64  # of a pass whatever it feeds, in tokens
 _PREFIX = 16  # tokens that prompts must share to be computed once
 
 
@@ -152,7 +150,7 @@ class _Rollout:
         band = self.bands[index]
         guesses = [self._guess(row) for row in band.rows]
         wishes = [len(row.ids) - row.length + len(guess) for row, guess in zip(band.rows, guesses, strict=True)]
-        width = _width(wishes)
+        width = pass_width(wishes)
         for place in reversed(range(len(band.rows))):
             row = band.rows[place]
             if row.length + min(width, wishes[place]) > band.capacity:
@@ -238,15 +236,6 @@ class _Rollout:
             self.idle_envs.append(row.episode.env)
         if self.progress is not None:
             self.progress(trajectory)
-
-
-def _width(wishes: list[int]) -> int:
-    """Tokens per row of a pass: as many as give the most wished tokens for what the pass costs, padding included."""
-    most = max(1, _PASS_TOKENS // len(wishes))
-    ordered = np.sort(np.minimum(wishes, most))
-    # Row i of the sorted rows and all before it get what they wish, the others as much as row i.
-    served = np.cumsum(ordered) + ordered * np.arange(len(ordered) - 1, -1, -1)
-    return int(ordered[np.argmax(served / (_PASS_COST + len(ordered) * ordered))])
 
 
 @contextmanager
