@@ -71,6 +71,12 @@ class _RowLayer(CacheLayerMixin):
         self.keys, self.values = _resized(self.keys, self.plan.slots), _resized(self.values, self.plan.slots)
         return self.keys, self.values
 
+    def read(self, row: int, length: int) -> tuple[Tensor, Tensor]:
+        """The first `length` positions of a row; a view."""
+        assert self.keys is not None
+        assert self.values is not None
+        return self.keys[row, :, :length], self.values[row, :, :length]
+
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
         return self.plan.span, 0
 
@@ -110,7 +116,7 @@ class RowCache(Cache):
 
     def read(self, row: int, length: int) -> States:
         """The first `length` positions of a row, in every layer; a view."""
-        return [(layer.keys[row, :, :length], layer.values[row, :, :length]) for layer in self.layers]
+        return [layer.read(row, length) for layer in self.layers if isinstance(layer, _RowLayer)]
 
     def write(self, row: int, states: States) -> None:
         """Set the first positions of a row, in every layer."""
