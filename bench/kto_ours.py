@@ -44,7 +44,9 @@ def main() -> None:
     clock = workers.Clock()
     with counted(spec["count_flops"]) as flops:
         policy = policies.trainable(model, LoraConfig(), seed=0)
-        module = DEPOModule(policy, ObjectiveSettings(alpha1=0.0, alpha2=0.0), OptimizerSettings(lr=2e-5), compute(trainer))
+        module = DEPOModule(
+            policy, ObjectiveSettings(alpha1=0.0, alpha2=0.0), OptimizerSettings(lr=2e-5), compute(trainer)
+        )
         batches = PreferenceDataModule(data, reference, Unit.step, spec["batch_size"], 0, packing(trainer, policy))
         _train(module, batches, trainer)
     workers.answer(

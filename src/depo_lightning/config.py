@@ -219,7 +219,7 @@ class TrainerConfig:
     packing: PackingMode = PackingMode.prefix  # equal prefixes of a batch once; padding: each sequence on its own
     pass_tokens: int = 4096  # most tokens in one pass of a packed batch, or one episode, should that be longer
     flex_attention: bool = False  # FlexAttention for packed batches, on a GPU
-    recompute: bool = False  # keep one pass in memory, not a batch's: a forward pass more, for large models
+    gradient_checkpointing: bool = False  # keep the input of each layer only: a forward pass more, for large models
 
 
 @dataclass

@@ -195,11 +195,6 @@ def _choice_faults(config: Config) -> Iterator[str]:
                 f"{stage}.lora: rank={lora.rank}, alpha={lora.alpha}, dropout={lora.dropout}: "
                 "rank and alpha must be at least 1, dropout in [0, 1)"
             )
-        if lora is not None and lora.dropout > 0 and config.trainer.recompute:
-            yield (
-                f"trainer.recompute=true, {stage}.lora.dropout={lora.dropout}: a second forward pass would draw other "
-                "dropout; set one of them to false or 0"
-            )
     if config.trainer.flex_attention and config.trainer.accelerator == "cpu":
         yield "trainer.flex_attention=true: has no backward pass on a CPU; set it to false, or trainer=gpu"
     if config.depo.desirable_weight == config.depo.undesirable_weight == 0:

@@ -49,6 +49,11 @@ class Layout:
         self._masks: dict[tuple[int, int], Tensor] = {}
         self._block_mask: BlockMask | None = None
 
+    def forget(self) -> None:
+        """Let go of kept keys and values, and keep none of a second pass over the layers."""
+        self.keep = False
+        self.kept.clear()
+
     def block_mask(self, exits: Tensor) -> BlockMask:
         """Which blocks of the mask hold anything to compute, and the mask itself as a function."""
         if self._block_mask is None:

@@ -35,7 +35,7 @@ class BCModule(pl.LightningModule):
         super().__init__()
         if faults := optimizer.faults("bc"):
             raise ConfigError(faults)
-        check_policy(model, compute)
+        check_policy(model)
         self.model = model.train()  # models from a checkpoint arrive in evaluation mode, and Lightning keeps the mode
         self.optimizer_settings = optimizer
         self.compute = compute

@@ -45,7 +45,7 @@ class DEPOModule(pl.LightningModule):
         super().__init__()
         if faults := objective.faults("depo") + optimizer.faults("depo"):
             raise ConfigError(faults)
-        check_policy(model, compute)
+        check_policy(model)
         self.model = model.train()  # models from a checkpoint arrive in evaluation mode, and Lightning keeps the mode
         self.objective = objective
         self.optimizer_settings = optimizer

@@ -28,13 +28,10 @@ class Compute:
 
     Attributes:
         threads: passes at a time on a CPU.
-        recompute: keep nothing of the forward passes but the log-probabilities, and compute each pass again for its
-            gradient: memory is that of `threads` passes instead of the whole batch, for one forward pass more.
         flex: let FlexAttention compute the trees, from one mask over the whole pass; for GPUs.
     """
 
     threads: int = 1
-    recompute: bool = False
     flex: bool = False
 
 
@@ -53,7 +50,7 @@ def packed_logps(model: Any, batch: PackedBatch, compute: Compute = PLAIN) -> tu
     if not _threads_help(model, batch):
         compute = replace(compute, threads=1)
     with packed_attention(model):
-        if not torch.is_grad_enabled() or (compute.threads == 1 and not compute.recompute):
+        if not torch.is_grad_enabled() or (compute.threads == 1 and not _checkpoints(model)):
             scores = _each(lambda item: _score(model, item, compute.flex), batch.passes, compute.threads)
             logps, branches = ([score[index] for score in scores] for index in (0, 1))
         else:
@@ -67,6 +64,11 @@ def packed_logps(model: Any, batch: PackedBatch, compute: Compute = PLAIN) -> tu
     if not owners:
         return scored, scored.new_zeros(batch.branches)
     return scored, segment_logps(torch.cat(branches), torch.cat(owners), batch.branches)
+
+
+def _checkpoints(model: Any) -> bool:
+    """Whether layers are computed again in the backward pass, which then needs packed attention as well."""
+    return bool(model.training and model.is_activation_checkpointing)
 
 
 def _threads_help(model: Any, batch: PackedBatch) -> bool:
@@ -89,6 +91,7 @@ def _score(model: Any, item: PackedPass, flex: bool) -> Scores:
             behind = Layout(item.branches.stretches, base=layout)
             more = _hidden(decoder, item.branches.input_ids, item.branches.positions, behind)
             known = torch.cat([known, more])
+        layout.forget()
         return logps, token_logps(known[item.branches.predictors], head, item.branches.targets)
 
 
@@ -110,30 +113,21 @@ class _Passes:
 
     def forward(self) -> list[Scores]:
         scores = _each(self._forward, self.passes, self.compute.threads)
-        if not self.compute.recompute:
-            self.graphs = [logps for logps, _ in scores]
+        self.graphs = [logps for logps, _ in scores]
         return [(logps.detach(), branches) for logps, branches in scores]
 
     def _forward(self, item: PackedPass) -> Scores:
-        with torch.set_grad_enabled(not self.compute.recompute):
+        with torch.enable_grad():
             return _score(self.model, item, self.compute.flex)
 
     def backward(self, gradients: Sequence[Tensor]) -> list[Tensor | None]:
         with packed_attention(self.model):
-            found = _each(
-                self._backward, list(zip(range(len(self.passes)), gradients, strict=True)), self.compute.threads
-            )
+            found = _each(self._backward, list(zip(self.graphs, gradients, strict=True)), self.compute.threads)
         self.graphs = []
         return [_sum(column) for column in zip(*found, strict=True)]
 
-    def _backward(self, task: tuple[int, Tensor]) -> tuple[Tensor | None, ...]:
-        index, gradient = task
-        if self.compute.recompute:
-            item = self.passes[index]
-            with torch.enable_grad():
-                logps, _ = _score(self.model, replace(item, branches=None), self.compute.flex)
-        else:
-            logps = self.graphs[index]
+    def _backward(self, task: tuple[Tensor, Tensor]) -> tuple[Tensor | None, ...]:
+        logps, gradient = task
         return torch.autograd.grad(logps, self.parameters, gradient, allow_unused=True)
 
 

@@ -20,7 +20,7 @@ _FILL = 0.7  # least share of a pass's width that each of its rows fills: less p
 _LOGIT_CHANGES = {"final_logit_softcapping": None, "logit_scale": 1.0, "logits_scaling": 1.0}
 
 
-def check_policy(model: nn.Module, compute: Compute = PLAIN) -> None:
+def check_policy(model: nn.Module) -> None:
     """Refuse models whose log-probabilities are not those of output head ∘ decoder.
 
     Raises:
@@ -36,8 +36,6 @@ def check_policy(model: nn.Module, compute: Compute = PLAIN) -> None:
     adapter = getattr(model, "active_peft_config", None)
     if adapter is not None and adapter.is_prompt_learning:
         faults.append(f"model: adapter type {adapter.peft_type} learns prompts, which is not supported; use LoRA")
-    if compute.recompute and any(isinstance(module, nn.Dropout) and module.p > 0 for module in model.modules()):
-        faults.append("trainer.recompute=true: a second forward pass would draw other dropout; set lora.dropout=0")
     if not any(parameter.requires_grad for parameter in model.parameters()):
         faults.append("model: no parameter is trainable; add an adapter, or load it with trainable weights")
     if faults:

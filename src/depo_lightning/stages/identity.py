@@ -15,7 +15,7 @@ def model_identity(model: ModelConfig) -> dict[str, Any]:
 
 def trainer_identity(trainer: TrainerConfig) -> dict[str, Any]:
     """What of the trainer can change weights. Threads and packing change rounding only, and are not part of it."""
-    return plain(trainer, "threads", "packing", "pass_tokens", "flex_attention", "recompute")
+    return plain(trainer, "threads", "packing", "pass_tokens", "flex_attention", "gradient_checkpointing")
 
 
 def rollout_identity(config: Config, split: str) -> dict[str, Any]:

@@ -62,7 +62,7 @@ def depo_stage(
     }
     inputs = {"bc": bc, "trajectories": rephrased, "reference": reference}
     compute = partial(_depo, context, efficiency)
-    return Stage("depo", 1, identity, compute, inputs, title=f"preference training, form {efficiency.form}")
+    return Stage("depo", 2, identity, compute, inputs, title=f"preference training, form {efficiency.form}")
 
 
 def _efficiency_identity(config: Config, efficiency: EfficiencyConfig) -> dict[str, Any]:

@@ -33,7 +33,7 @@ def packing(trainer: TrainerConfig, model: Any) -> Packing | None:
     from depo_lightning.data import Packing
     from depo_lightning.modules.attention import supports_packing
 
-    if trainer.packing is PackingMode.padding:
+    if trainer.packing == PackingMode.padding:
         return None
     if not supports_packing(model):
         console.print(
@@ -48,7 +48,7 @@ def compute(trainer: TrainerConfig) -> Compute:
     from depo_lightning.modules import Compute
 
     threads = _threads(trainer) if trainer.accelerator == "cpu" else 1
-    return Compute(threads, trainer.recompute, trainer.flex_attention)
+    return Compute(threads, trainer.flex_attention)
 
 
 def _threads(trainer: TrainerConfig) -> int:
@@ -74,6 +74,9 @@ def fit(
     for noisy in ("pytorch_lightning.utilities.rank_zero", "lightning_fabric.utilities.seed"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
     use_threads(trainer)
+    if trainer.gradient_checkpointing:
+        model: Any = module.model
+        model.gradient_checkpointing_enable({"use_reentrant": False})
     pl.seed_everything(seed, workers=True, verbose=False)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
