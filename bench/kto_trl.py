@@ -79,10 +79,10 @@ def main() -> None:
             disable_tqdm=True,
             **spec["options"],
         )
+        trainer = TimedKTOTrainer(
+            model, args=config, train_dataset=data, processing_class=tokenizer, peft_config=LoraConfig(**LORA)
+        )
         with counted(spec["count_flops"]) as flops:
-            trainer = TimedKTOTrainer(
-                model, args=config, train_dataset=data, processing_class=tokenizer, peft_config=LoraConfig(**LORA)
-            )
             clock = workers.Clock()
             trainer.train()
             seconds = clock.seconds()

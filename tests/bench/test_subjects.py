@@ -13,7 +13,7 @@ from bench.scaling import Point, row
 from bench.settings import Settings
 from bench.tree_data import SAMPLES, choose, labelled_trees, load_samples
 
-from bench import commands
+from bench import commands, grid, scaling
 from depo_lightning.data import PreferenceSample
 from depo_lightning.models import fit_tokenizer
 from depo_lightning.trajectory import Label, Source, Step, Trajectory
@@ -89,6 +89,49 @@ def test_a_copied_store_shares_artifacts_but_not_the_account(tmp_path: Path) -> 
     assert commands.computed(store) == [("bc", "k", 1.5)]
     assert commands.computed(twin, before=2) == [("depo", "k", 1.5)]
     assert (twin / "bc" / "k" / "manifest.json").samefile(store / "bc" / "k" / "manifest.json")
+
+
+@pytest.fixture
+def fake_runs(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """Commands that compute nothing: each takes 2 s and publishes what its stages would; what was asked is returned."""
+    asked: list[list[str]] = []
+
+    def run(settings: Settings, store: Path, arguments: list[str], sweep: bool = False) -> commands.Finished:
+        asked.append(arguments + ["-m"] * sweep)
+        values = dict(argument.split("=", 1) for argument in arguments)
+        for stage in values.get("stages", "[depo,evaluate]")[1:-1].split(","):
+            if stage in ("collect", "rephrase"):
+                (store / stage / "k").mkdir(parents=True)
+                (store / stage / "k" / "trajectories.jsonl").write_text("{}\n" * 2 * int(values.get("search.tasks", 1)))
+            store.mkdir(exist_ok=True)
+            entry = {"stage": stage, "key": "k", "event": "computed", "seconds": 0.5}
+            with (store / "account.jsonl").open("a") as file:
+                file.write(json.dumps(entry) + "\n")
+        return commands.Finished(2.0, float(values.get("search.tasks", 1)), 100.0 + len(asked))
+
+    monkeypatch.setattr(commands, "run", run)
+    return asked
+
+
+def test_the_grid_is_compared_with_separate_runs_and_with_one(fake_runs: list[list[str]], tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    store.mkdir()
+    (store / "account.jsonl").write_text("")
+    separate, one = grid.measure(Settings(repetitions=1, quick=True, store=store))
+    assert (separate.ours, separate.peer) == ([2.0], [32.0])
+    assert (one.ours, one.peer, one.target) == ([2.0], [1.0], 0.25)  # its depo and evaluate stage, 0.5 s each
+    assert sum("-m" in arguments for arguments in fake_runs) == 1
+    points = {tuple(arguments[-2:]) for arguments in fake_runs[1:] if "-m" not in arguments}
+    assert len(points) == 16
+    assert (store / "account.jsonl").read_text() == ""
+
+
+def test_every_stage_is_scaled(fake_runs: list[list[str]]) -> None:
+    rows = scaling.measure(Settings(repetitions=2, quick=True))
+    assert [item.what.split(":")[0] for item in rows] == ["collect", "label", "bc", "reference", "KTO", "evaluate"]
+    assert rows[0].what == "collect: 24, 96, 384 episodes"
+    assert all(len(item.ours) == len(item.peer) == 2 for item in rows)
+    assert rows[0].ours == pytest.approx([0.5, 0.5])  # the fake CPU time is one second a tree, of two episodes
 
 
 @pytest.mark.slow
