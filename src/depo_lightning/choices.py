@@ -36,6 +36,13 @@ class PackingMode(StrEnum):
     padding = "padding"
 
 
+class Grouping(StrEnum):
+    """What meets in a batch: any trajectories, or those of one search tree, which share prefixes."""
+
+    none = "none"
+    tree = "tree"
+
+
 class Scoring(StrEnum):
     """Whose reward BabyAI gives: what a person would call success, or AgentGym's to the letter."""
 

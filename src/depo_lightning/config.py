@@ -13,7 +13,7 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf
 
-from depo_lightning.choices import EfficiencyForm, PackingMode, Scoring, Unit
+from depo_lightning.choices import EfficiencyForm, Grouping, PackingMode, Scoring, Unit
 
 STAGES = ("collect", "label", "rephrase", "bc", "reference", "depo", "evaluate", "report")
 
@@ -162,6 +162,7 @@ class TrainConfig:
     warmup: float = 0.03  # fraction of all optimizer steps
     weight_decay: float = 0.0
     lora: LoraConfig | None = None  # null trains all weights
+    grouping: Grouping = Grouping.none  # tree: a batch holds whole search trees, as far as they fit
 
 
 @dataclass
@@ -169,7 +170,7 @@ class BCConfig(TrainConfig):
     lr: float = 1e-4
     data: BCData = BCData.successes
     max_trajectories: int | None = None
-    batch_tokens: int = 8192  # padded tokens per batch
+    batch_tokens: int = 8192  # tokens per batch, padding included; grouped by tree, without it
 
 
 @dataclass

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from depo_lightning.agents.chat import Encoded
+from depo_lightning.choices import Grouping
 from depo_lightning.data import PreferenceData, PreferenceDataModule, PreferenceSample, ReferenceLogps, Unit
 from depo_lightning.errors import ConfigError, DataError
 from depo_lightning.trajectory import Label, Step, Trajectory
@@ -132,3 +133,13 @@ def test_samples_come_from_labelled_trajectories() -> None:
     assert (sample.t_token, sample.t_step) == (trajectory.t_token, trajectory.t_step)
     with pytest.raises(DataError, match="no label"):
         PreferenceSample.from_trajectory(replace(trajectory, label=None), Encoded(A.input_ids, A.spans))
+
+
+def test_trajectories_of_a_task_meet_when_grouped() -> None:
+    samples = [replace(A, id=str(i), desirable=i % 2 == 0, task=f"env/{i // 4}") for i in range(24)]
+    data = PreferenceData(samples)
+    for grouping, together in ((Grouping.tree, True), (Grouping.none, False)):
+        module = PreferenceDataModule(data, reference(data), Unit.step, batch_size=4, seed=0, grouping=grouping)
+        batches = module.plan(np.random.default_rng(0))
+        assert len(module.train_dataloader()) == len(batches) == 6
+        assert all(len({samples[row].task for row in batch}) == 1 for batch in batches) == together

@@ -3,7 +3,7 @@
 from depo_lightning.data.packing import Packing
 from depo_lightning.data.preference import PreferenceData, PreferenceDataModule, PreferenceSample, Unit
 from depo_lightning.data.reference import ReferenceLogps, compute_reference
-from depo_lightning.data.rows import TokenRows
+from depo_lightning.data.rows import TokenRows, trajectory_task
 from depo_lightning.data.sft import SftDataModule
 
 __all__ = [
@@ -16,4 +16,5 @@ __all__ = [
     "TokenRows",
     "Unit",
     "compute_reference",
+    "trajectory_task",
 ]

@@ -12,11 +12,12 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from depo_lightning.choices import Unit
-from depo_lightning.data.order import BatchOrder, stratified
+from depo_lightning.choices import Grouping, Unit
+from depo_lightning.data.order import BatchOrder, Plan, stratified
 from depo_lightning.data.packing import Branch, Packing
 from depo_lightning.data.reference import ReferenceLogps
-from depo_lightning.data.rows import TokenRows, TokenSequence, check_spans, step_row, trajectory_row
+from depo_lightning.data.rows import TokenRows, TokenSequence, check_spans, step_row, trajectory_row, trajectory_task
+from depo_lightning.data.trees import find_trees, stratified_trees
 from depo_lightning.errors import ConfigError, DataError
 from depo_lightning.modules.batches import PreferenceBatch, TokenBatch
 from depo_lightning.modules.packed import PackedBatch
@@ -46,8 +47,7 @@ class PreferenceSample:
         if trajectory.label is None:
             raise DataError(f"trajectory {trajectory.id}: has no label; run the label stage, or leave it out")
         desirable = trajectory.label == Label.DESIRABLE
-        task = f"{trajectory.env}/{trajectory.task}"
-        return cls(trajectory.id, encoded.input_ids, encoded.spans, desirable, task)
+        return cls(trajectory.id, encoded.input_ids, encoded.spans, desirable, trajectory_task(trajectory))
 
     @property
     def t_step(self) -> int:
@@ -169,6 +169,7 @@ class PreferenceDataModule(pl.LightningDataModule):
         batch_size: most trajectories in a batch, 2 or more; sizes differ by at most one.
         seed: seed of the order of batches.
         packing: share equal prefixes within a batch; None pads every trajectory out on its own.
+        grouping: whether the trajectories of a task meet in a batch.
 
     Raises:
         ConfigError: `batch_size` below 2. DataError: a reference that belongs to other data.
@@ -182,6 +183,7 @@ class PreferenceDataModule(pl.LightningDataModule):
         batch_size: int,
         seed: int,
         packing: Packing | None = None,
+        grouping: Grouping = Grouping.none,
     ) -> None:
         super().__init__()
         if batch_size < SMALLEST_BATCH:
@@ -190,15 +192,17 @@ class PreferenceDataModule(pl.LightningDataModule):
                 "not estimated from one trajectory"
             )
         self.dataset = PreferenceDataset(data, reference, unit, packing)
-        self.batch_size = batch_size
         self.seed = seed
+        self.plan: Plan = partial(stratified, data.desirable, batch_size)
+        if grouping is Grouping.tree:
+            trees = find_trees([sample.task for sample in data.samples], data.steps)
+            self.plan = partial(stratified_trees, trees, data.desirable, batch_size)
 
     def train_dataloader(self) -> DataLoader[PreferenceBatch]:
         """One epoch."""
         trainer = self.trainer
         rank, world_size = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
-        plan = partial(stratified, self.dataset.data.desirable, self.batch_size)
-        return DataLoader(self.dataset, sampler=BatchOrder(plan, self.seed, rank, world_size), batch_size=None)
+        return DataLoader(self.dataset, sampler=BatchOrder(self.plan, self.seed, rank, world_size), batch_size=None)
 
 
 def _check_samples(samples: Sequence[PreferenceSample]) -> None:

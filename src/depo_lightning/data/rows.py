@@ -13,6 +13,7 @@ from depo_lightning.errors import DataError
 from depo_lightning.modules.batches import TokenBatch
 from depo_lightning.modules.packed import PackedBatch
 from depo_lightning.objectives.logps import NO_SEGMENT
+from depo_lightning.trajectory import Trajectory
 
 PADDING = 0  # any id will do: causal attention hides what stands to the right
 MAX_FAULTS = 20
@@ -104,6 +105,11 @@ class TokenRows:
             segments=torch.from_numpy(np.where(local == NO_SEGMENT, NO_SEGMENT, local + first)),
             count=int(counts.sum()),
         )
+
+
+def trajectory_task(trajectory: Trajectory) -> str:
+    """Tells tasks apart; the episodes of one search tree have one task."""
+    return f"{trajectory.env}/{trajectory.task}"
 
 
 def step_row(sequence: TokenSequence) -> tuple[np.ndarray, np.ndarray]:

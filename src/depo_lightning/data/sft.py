@@ -9,9 +9,11 @@ import numpy as np
 import pytorch_lightning as pl
 from torch.utils.data import DataLoader, Dataset
 
-from depo_lightning.data.order import BatchOrder, bucketed
+from depo_lightning.choices import Grouping
+from depo_lightning.data.order import BatchOrder, Plan, bucketed
 from depo_lightning.data.packing import Packing
 from depo_lightning.data.rows import TokenRows, TokenSequence, check_spans, trajectory_row
+from depo_lightning.data.trees import consecutive_trees, find_trees
 from depo_lightning.errors import ConfigError, DataError
 from depo_lightning.modules.batches import TokenBatch
 from depo_lightning.modules.packed import PackedBatch
@@ -35,31 +37,43 @@ class SftDataset(Dataset[TokenBatch | PackedBatch]):
 
 
 class SftDataModule(pl.LightningDataModule):
-    """Token-budget batches of similar lengths, shuffled anew in every epoch.
+    """Token-budget batches of similar lengths, or of whole search trees, shuffled anew in every epoch.
 
     Args:
         sequences: conversations with their agent spans.
-        batch_tokens: most tokens in a batch, padding included; a longer conversation is a batch of its own.
+        batch_tokens: most tokens in a batch, padding included; a longer conversation is a batch of its own. Grouped by
+            tree: about as many tokens, without padding.
         seed: seed of the order of batches.
         packing: share equal prefixes within a batch; None pads every conversation out on its own.
+        grouping: whether the conversations of a task meet in a batch.
+        tasks: the task of each conversation; without, each has its own.
 
     Raises:
         DataError: no conversation, or faulty spans. ConfigError: `batch_tokens` below 1.
     """
 
     def __init__(
-        self, sequences: Sequence[TokenSequence], batch_tokens: int, seed: int, packing: Packing | None = None
+        self,
+        sequences: Sequence[TokenSequence],
+        batch_tokens: int,
+        seed: int,
+        packing: Packing | None = None,
+        grouping: Grouping = Grouping.none,
+        tasks: Sequence[str] | None = None,
     ) -> None:
         super().__init__()
         if batch_tokens < 1:
             raise ConfigError(f"bc.batch_tokens={batch_tokens}: must be 1 or more; about 1000 suits a tiny model")
         self.dataset = SftDataset(sequences, packing)
-        self.batch_tokens = batch_tokens
         self.seed = seed
+        rows = self.dataset.rows
+        self.plan: Plan = partial(bucketed, rows.lengths, batch_tokens)
+        if grouping is Grouping.tree:
+            trees = find_trees(tasks or [str(row) for row in range(len(rows))], rows)
+            self.plan = partial(consecutive_trees, trees, rows.lengths, batch_tokens)
 
     def train_dataloader(self) -> DataLoader[TokenBatch | PackedBatch]:
         """One epoch."""
         trainer = self.trainer
         rank, world_size = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
-        plan = partial(bucketed, self.dataset.rows.lengths, self.batch_tokens)
-        return DataLoader(self.dataset, sampler=BatchOrder(plan, self.seed, rank, world_size), batch_size=None)
+        return DataLoader(self.dataset, sampler=BatchOrder(self.plan, self.seed, rank, world_size), batch_size=None)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from depo_lightning.config import Config, ModelConfig, TrainerConfig
+from depo_lightning.choices import Grouping
+from depo_lightning.config import Config, ModelConfig, TrainConfig, TrainerConfig
 from depo_lightning.stages.context import plain
 
 
@@ -16,6 +17,11 @@ def model_identity(model: ModelConfig) -> dict[str, Any]:
 def trainer_identity(trainer: TrainerConfig) -> dict[str, Any]:
     """What of the trainer can change weights. Threads and packing change rounding only, and are not part of it."""
     return plain(trainer, "threads", "packing", "pass_tokens", "flex_attention", "gradient_checkpointing")
+
+
+def training_identity(train: TrainConfig, *leave_out: str) -> dict[str, Any]:
+    """The settings of a training stage. Ungrouped batches were there before grouping was, and have the same keys."""
+    return plain(train, *leave_out, *(["grouping"] if train.grouping is Grouping.none else []))
 
 
 def rollout_identity(config: Config, split: str) -> dict[str, Any]:

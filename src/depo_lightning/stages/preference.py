@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from depo_lightning.choices import EfficiencyForm
 from depo_lightning.config import Config, EfficiencyConfig
 from depo_lightning.progress import bar
-from depo_lightning.stages.context import TRAJECTORIES, Context, plain, settings, write_stats
-from depo_lightning.stages.identity import rollout_identity, trainer_identity
+from depo_lightning.stages.context import TRAJECTORIES, Context, settings, write_stats
+from depo_lightning.stages.identity import rollout_identity, trainer_identity, training_identity
 from depo_lightning.store import Stage
 from depo_lightning.trajectory import read_jsonl
 
@@ -55,7 +55,7 @@ def depo_stage(
     """
     identity = {
         "efficiency": _efficiency_identity(config, efficiency),
-        "depo": plain(config.depo, "kl_pairs"),
+        "depo": training_identity(config.depo, "kl_pairs"),
         "validation": rollout_identity(config, "validation"),
         "trainer": trainer_identity(config.trainer),
         "seed": config.seed,
@@ -88,7 +88,8 @@ def _depo(context: Context, efficiency: EfficiencyConfig, target: Path, inputs: 
     reference = ReferenceLogps.load(inputs["reference"] / REFERENCE)
     samples = _data(config, tokenizer, inputs["trajectories"])
     shared = packing(config.trainer, model)
-    data = PreferenceDataModule(samples, reference, config.depo.unit, config.depo.batch_size, config.seed, shared)
+    batch = (config.depo.batch_size, config.seed, shared, config.depo.grouping)
+    data = PreferenceDataModule(samples, reference, config.depo.unit, *batch)
     policy = policies.trainable(model, config.depo.lora, config.seed)
     identity = _efficiency_identity(config, efficiency)
     objective = settings(ObjectiveSettings, config.depo, **{"alpha1": 0.0, "alpha2": 0.0, **identity})

@@ -10,8 +10,8 @@ import numpy as np
 
 from depo_lightning.config import BCConfig, BCData, Config, FilteredBCConfig
 from depo_lightning.errors import DataError
-from depo_lightning.stages.context import TRAJECTORIES, Context, plain, settings, write_stats
-from depo_lightning.stages.identity import model_identity, trainer_identity
+from depo_lightning.stages.context import TRAJECTORIES, Context, settings, write_stats
+from depo_lightning.stages.identity import model_identity, trainer_identity, training_identity
 from depo_lightning.store import Stage
 from depo_lightning.trajectory import Label, Status, Trajectory, read_jsonl
 
@@ -24,7 +24,7 @@ def bc_stage(config: Config, context: Context, collected: Stage, rephrased: Stag
     source = rephrased if config.bc.data is BCData.desirable else collected
     identity = {
         "model": model_identity(config.model),
-        "bc": plain(config.bc),
+        "bc": training_identity(config.bc),
         "trainer": trainer_identity(config.trainer),
         "seed": config.seed,
     }
@@ -47,7 +47,7 @@ def _bc(context: Context, target: Path, inputs: dict[str, Path]) -> None:
 def filtered_bc_stage(config: Config, context: Context, bc: Stage, collected: Stage, tokenizer: Stage) -> Stage:
     """SFT of π_BC on the cheapest successes of each task."""
     identity = {
-        "filtered_bc": plain(config.filtered_bc),
+        "filtered_bc": training_identity(config.filtered_bc),
         "trainer": trainer_identity(config.trainer),
         "seed": config.seed,
     }
@@ -79,7 +79,7 @@ def _fine_tune(
     base: Path | None = None,
 ) -> None:
     from depo_lightning.agents.chat import ChatRenderer
-    from depo_lightning.data import SftDataModule
+    from depo_lightning.data import SftDataModule, trajectory_task
     from depo_lightning.modules import BCModule, OptimizerSettings
     from depo_lightning.stages import policies
     from depo_lightning.stages.training import compute, fit, packing
@@ -91,7 +91,8 @@ def _fine_tune(
     renderer = ChatRenderer(tokenizer)
     encoded = [renderer.encode(trajectory.messages()) for trajectory in demonstrations]
     trainer = context.config.trainer
-    data = SftDataModule(encoded, train.batch_tokens, seed, packing(trainer, model))
+    tasks = [trajectory_task(trajectory) for trajectory in demonstrations]
+    data = SftDataModule(encoded, train.batch_tokens, seed, packing(trainer, model), train.grouping, tasks)
     module = BCModule(policy, settings(OptimizerSettings, train), compute(trainer))
     fit(module, data, target, trainer, context.tracker, name, epochs=train.epochs, seed=seed)
     policies.save_policy(policy, tokenizer, target, base)

@@ -1,0 +1,33 @@
+"""Which settings stand in the keys of the training stages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from hydra.errors import HydraException
+
+from depo_lightning.config import Config
+from depo_lightning.pipeline import plan
+from depo_lightning.stages.context import Context
+
+TRAINED = {"bc": "bc", "filtered_bc": "filtered_bc", "depo": "depo"}  # section of the configuration: policy of the plan
+
+
+def keys(config: Config) -> dict[str, str]:
+    return {name: stage.key for name, stage in plan(config, Context(config)).policies.items()}
+
+
+def test_grouping_by_tree_has_keys_of_its_own(compose_config: Callable[..., Config]) -> None:
+    config = compose_config()
+    stages = plan(config, Context(config)).policies
+    for section, policy in TRAINED.items():
+        assert "grouping" not in stages[policy].config[section]  # as before there was a choice
+        changed = keys(compose_config(f"{section}.grouping=tree"))
+        assert changed[policy] != stages[policy].key
+        assert keys(compose_config(f"{section}.grouping=none")) == keys(config)
+
+
+def test_an_unknown_grouping_is_refused(compose_config: Callable[..., Config]) -> None:
+    with pytest.raises(HydraException, match="grouping"):
+        compose_config("depo.grouping=forest")
