@@ -1,6 +1,7 @@
 """One KTO epoch of ours, as a process of its own: the reference pass, then preference training as the stage does it.
 
-`spec`: model, samples (folder), batch_size, kl_pairs, precision, device, threads, count_flops.
+`spec`: model, samples (folder), batch_size, kl_pairs, precision, device, threads, count_flops,
+trainer (more fields of TrainerConfig), grouping.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from bench import workers
 from bench.flops import counted
 from bench.kto_model import load_model
 from bench.tree_data import load_samples
-from depo_lightning.choices import Unit
+from depo_lightning.choices import Grouping, Unit
 from depo_lightning.config import LoraConfig, TrainerConfig
 from depo_lightning.data import PreferenceData, PreferenceDataModule, compute_reference
 from depo_lightning.modules import DEPOModule, ObjectiveSettings, OptimizerSettings
@@ -47,7 +48,8 @@ def main() -> None:
         module = DEPOModule(
             policy, ObjectiveSettings(alpha1=0.0, alpha2=0.0), OptimizerSettings(lr=2e-5), compute(trainer)
         )
-        batches = PreferenceDataModule(data, reference, Unit.step, spec["batch_size"], 0, packing(trainer, policy))
+        grouping = Grouping(spec.get("grouping", "none"))
+        batches = PreferenceDataModule(data, reference, Unit.step, spec["batch_size"], 0, packing(trainer, policy), grouping)
         _train(module, batches, trainer)
     workers.answer(
         **clock.seconds(),

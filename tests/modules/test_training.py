@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +16,7 @@ from peft import LoraConfig, get_peft_model
 from transformers import LlamaForCausalLM
 
 from depo_lightning.data import (
+    Packing,
     PreferenceData,
     PreferenceDataModule,
     PreferenceSample,
@@ -23,7 +25,7 @@ from depo_lightning.data import (
     compute_reference,
 )
 from depo_lightning.errors import ConfigError
-from depo_lightning.modules import BCModule, DEPOModule, OptimizerSettings, ValidationRollouts
+from depo_lightning.modules import BCModule, Compute, DEPOModule, OptimizerSettings, ValidationRollouts
 from depo_lightning.modules.optim import configure
 from depo_lightning.objectives import EfficiencyForm, ObjectiveSettings
 
@@ -35,9 +37,12 @@ def weights(model: torch.nn.Module) -> torch.Tensor:
     return torch.cat([parameter.detach().flatten() for parameter in model.parameters()]).clone()
 
 
-def preference(model: Any, samples: list[PreferenceSample], unit: Unit = Unit.step) -> PreferenceDataModule:
+def preference(
+    model: Any, samples: list[PreferenceSample], unit: Unit = Unit.step, packing: Packing | None = None
+) -> PreferenceDataModule:
     data = PreferenceData(samples, kl_pairs=2, seed=0)
-    return PreferenceDataModule(data, compute_reference(model, data, 200), unit, batch_size=6, seed=0)
+    reference = compute_reference(model, data, 200, packing=packing)
+    return PreferenceDataModule(data, reference, unit, batch_size=6, seed=0, packing=packing)
 
 
 def test_bc_learns_agent_tokens_and_logs(
@@ -52,6 +57,22 @@ def test_bc_learns_agent_tokens_and_logs(
     assert all(row["grad_norm"] > 0 for row in recorder.rows)
     assert model.training
     assert trainer.optimizers[0].param_groups[0]["lr"] == pytest.approx(0.0, abs=1e-8)
+
+
+@pytest.mark.parametrize("compute", [Compute(), Compute(threads=2)])
+def test_packed_training_ends_where_padded_training_ends(
+    model: LlamaForCausalLM, samples: list[PreferenceSample], make_trainer: MakeTrainer, compute: Compute
+) -> None:
+    ended = []
+    for packing in (None, Packing(60, threads=compute.threads)):
+        policy = deepcopy(model)
+        make_trainer(2).fit(BCModule(policy, OPTIMIZER, compute), SftDataModule(samples, 100, 0, packing))
+        torch.manual_seed(0)
+        adapted = get_peft_model(policy, LoraConfig(r=4, target_modules="all-linear"))
+        data = preference(policy, samples, Unit.step, packing)
+        make_trainer(2).fit(DEPOModule(adapted, ObjectiveSettings(), OPTIMIZER, compute), data)
+        ended.append(weights(adapted))
+    assert (ended[1] - ended[0]).norm() < 1e-3 * ended[0].norm()
 
 
 @pytest.mark.parametrize("unit", list(Unit))
