@@ -12,6 +12,7 @@ from typing import Any
 from depo_lightning.config import Config
 from depo_lightning.envs import Split
 from depo_lightning.errors import DataError
+from depo_lightning.processes import cores
 from depo_lightning.progress import bar
 from depo_lightning.stages.context import EPISODES, Context, settings, write_stats
 from depo_lightning.stages.identity import rollout_identity
@@ -45,7 +46,7 @@ def _evaluate(context: Context, target: Path, inputs: dict[str, Path]) -> None:
             context.make_env,
             tasks,
             settings(RolloutSettings, config.rollout),
-            config.rollout.workers,
+            _workers(config, len(tasks)),
             progress=lambda episode: advance(),
             drafts=earlier_episodes(target.parents[1] / "evaluate", rollout_identity(config, split), inputs),
         )
@@ -94,7 +95,7 @@ def validation_rollouts(context: Context, tokenizer: Any) -> Callable[[Any], Map
     config = context.config
     tasks = context.make_env().tasks(Split.VALIDATION, config.rollout.validation_tasks)
     rollout = settings(RolloutSettings, config.rollout)
-    renderer, workers = ChatRenderer(tokenizer), config.rollout.workers
+    renderer, workers = ChatRenderer(tokenizer), _workers(config, len(tasks))
     episodes: list[Trajectory] = []
 
     def evaluate(model: Any) -> Mapping[str, float]:
@@ -104,3 +105,8 @@ def validation_rollouts(context: Context, tokenizer: Any) -> Callable[[Any], Map
         return {name: metrics[name].mean for name in ("invalid_action_rate", "success_rate", "tokens_all", "steps_all")}
 
     return evaluate
+
+
+def _workers(config: Config, episodes: int) -> int:
+    """Processes to play with; by default the job's cores, but none for fewer than two episodes."""
+    return config.rollout.workers or max(1, min(cores(), episodes // 2))
