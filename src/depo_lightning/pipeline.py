@@ -112,7 +112,7 @@ def run_shared(jobs: Sequence[DictConfig]) -> None:
     """Compute the stages that all these jobs need and the store lacks, as far as their inputs are stored.
 
     Raises:
-        DepoError: as `run` does; the jobs would meet the same.
+        DepoError: as `run` does; the first job would meet the same.
     """
     from depo_lightning.tracking import Tracker
 
@@ -121,8 +121,7 @@ def run_shared(jobs: Sequence[DictConfig]) -> None:
     config = configs[0]
     if any(other.store != config.store for other in configs):
         return
-    for each in configs:
-        validate(each)
+    validate(config)
     store, tracker = Store(config.store), Tracker(None)
     plans = [plan(each, Context(each, tracker)) for each in configs]
     keys = set.intersection(*({stage.key for _, _, stage in laid_out.steps} for laid_out in plans))
