@@ -20,7 +20,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.singleton import Singleton
 from hydra.core.utils import JobReturn, JobStatus, configure_log, filter_overrides, setup_globals
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from rich.markup import escape
 
 from depo_lightning.children import ChildDied, end_children, run_child
@@ -235,7 +235,7 @@ def _directory(config: DictConfig) -> Path:
 def _for_task(config: DictConfig, output: Path) -> DictConfig:
     """What the task of a job is given, where the job itself has no directory yet."""
     task_config = copy.deepcopy(config)
-    with open_dict(config):
+    with read_write(config.hydra.runtime), open_dict(config.hydra.runtime):
         config.hydra.runtime.output_dir = str(output)
     with open_dict(task_config):
         del task_config["hydra"]
