@@ -175,9 +175,10 @@ def test_shared_work_is_done_first_and_its_failure_is_left_to_the_jobs(sweep: Sw
 
 
 def test_less_than_one_job_is_refused(sweep: Sweep, app: Path) -> None:
-    assert "hydra.launcher.n_jobs=0: must be at least 1, or null" in sweep(
-        "x=0,1", "hydra.launcher.n_jobs=0", expect=2
-    ).stderr
+    assert (
+        "hydra.launcher.n_jobs=0: must be at least 1, or null"
+        in sweep("x=0,1", "hydra.launcher.n_jobs=0", expect=2).stderr
+    )
 
 
 @pytest.mark.parametrize(("blow", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, -15), (signal.SIGKILL, -9)])
