@@ -22,7 +22,6 @@ from typing import Any
 
 from bench.agentgym_player import play
 from bench.table import Row
-
 from depo_lightning.envs.babyai import BabyAIEnv
 
 LEVELS = 40

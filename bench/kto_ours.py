@@ -49,7 +49,8 @@ def main() -> None:
             policy, ObjectiveSettings(alpha1=0.0, alpha2=0.0), OptimizerSettings(lr=2e-5), compute(trainer)
         )
         grouping = Grouping(spec.get("grouping", "none"))
-        batches = PreferenceDataModule(data, reference, Unit.step, spec["batch_size"], 0, packing(trainer, policy), grouping)
+        shared = packing(trainer, policy)
+        batches = PreferenceDataModule(data, reference, Unit.step, spec["batch_size"], 0, shared, grouping)
         _train(module, batches, trainer)
     workers.answer(
         **clock.seconds(),
