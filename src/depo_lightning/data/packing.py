@@ -153,16 +153,18 @@ def _pack_part(part: _Part, ids: Sequence[np.ndarray], segments: Sequence[np.nda
         predictors.append(part.path(row)[scored - 1])
         targets.append(ids[row][scored])
         owners.append(segments[row][scored])
-    pairs = np.stack([np.concatenate(predictors), np.concatenate(targets)])
-    distinct, members = np.unique(pairs, axis=1, return_inverse=True)
+    following = np.concatenate(targets)
+    words = int(following.max()) + 1
+    # one number for each pair: numpy sorts numbers much faster than pairs
+    distinct, members = np.unique(np.concatenate(predictors) * words + following, return_inverse=True)
     return PackedPass(
         input_ids=_row(part.tokens),
         positions=_row(part.positions),
         exits=torch.from_numpy(part.exits()),
         stretches=part.stretches,
-        predictors=torch.from_numpy(distinct[0]),
-        targets=torch.from_numpy(distinct[1]),
-        members=torch.from_numpy(members.ravel()),
+        predictors=torch.from_numpy(distinct // words),
+        targets=torch.from_numpy(distinct % words),
+        members=torch.from_numpy(members),
         segments=torch.from_numpy(np.concatenate(owners)),
         branches=None,
     )
