@@ -7,19 +7,19 @@ whose episodes take their turns together, padded on the left, at the batch size 
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import torch
 
 from bench.alternate import alternate
 from bench.settings import Settings, Unavailable
-from bench.table import Row
-from bench.workers import PeakMemory
+from bench.table import Row, number
+from bench.workers import Clock, PeakMemory
 from depo_lightning import envs
 from depo_lightning.agents.chat import ChatRenderer
 from depo_lightning.rollouts import RolloutSettings, play
@@ -28,6 +28,7 @@ from depo_lightning.stages import policies
 from depo_lightning.trajectory import Trajectory
 
 BATCH = 32  # the peer's best of 1, 8, 16, 32, 64, 128
+EPISODES = 500
 TARGET = 8.0
 
 
@@ -48,11 +49,15 @@ def measure(settings: Settings) -> list[Row]:
     """Agent tokens a second, greedy and sampled, with memory and how many episodes are equal."""
     torch.set_num_threads(settings.threads)
     game = load(settings)
+    greedy = replace(game, rollout=replace(game.rollout, temperature=0.0))
+    some, few = (16, 4) if settings.quick else (160, 8)
     rows = []
-    for temperature in (0.0, game.rollout.temperature):
-        for batch, count in ((1, 4 if settings.quick else 40), (BATCH, 16 if settings.quick else 500)):
-            chosen = replace(game, rollout=replace(game.rollout, temperature=temperature))
-            rows.append(compare(chosen, game.tasks(count), game.tasks(16 if settings.quick else 500), batch, settings))
+    for chosen in (greedy, game):
+        rows.append(compare(chosen, few, some, 1, settings))
+        # Equality is asked of all episodes; where it cannot be had, a part of them tells the rate.
+        whole = chosen is greedy and not settings.quick
+        peers, ours = (EPISODES, EPISODES) if whole else (2 * BATCH, some)
+        rows.append(compare(chosen, min(peers, ours), ours, BATCH, settings))
     return rows
 
 
@@ -67,37 +72,43 @@ def load(settings: Settings) -> Game:
 
 
 def _game(path: Path, rollout: dict[str, Any], device: str) -> Game:
-    model, tokenizer = policies.load_policy(path)
+    loaded, tokenizer = policies.load_policy(path)
+    model: Any = loaded  # its `to` is typed as taking no device
     own = {name: rollout[name] for name in RolloutSettings.__slots__}
     env = dict(rollout["env"])
     make_env = partial(envs.make, env.pop("name"), **env)
     return Game(model.to(device).eval(), ChatRenderer(tokenizer), make_env, RolloutSettings(**own))
 
 
-def compare(game: Game, peer_tasks: list[int], tasks: list[int], batch: int, settings: Settings) -> Row:
-    """One row; the peer may play a part of the tasks only, since both figures are rates."""
-    played: dict[str, dict[int, Trajectory]] = {}
+def compare(game: Game, peer_episodes: int, episodes: int, batch: int, settings: Settings) -> Row:
+    """One row. The peer may play fewer episodes, since figures are rates; the longest comparison is made once."""
+    played: dict[str, list[Trajectory]] = {}
     mib: dict[str, float] = {}
+    cpu: dict[str, list[float]] = {"ours": [], "peer": []}
 
     def rate(name: str, run: Callable[[], list[Trajectory]]) -> float:
-        memory = PeakMemory(settings.device)
-        started = time.perf_counter()
-        episodes = run()
-        seconds = time.perf_counter() - started
+        memory, clock = PeakMemory(settings.device), Clock()
+        played[name] = run()
+        seconds = clock.seconds()
         mib.setdefault(name, memory.mib())
-        played[name] = {episode.task: episode for episode in episodes}
-        return sum(episode.agent_tokens for episode in episodes) / seconds
+        tokens = sum(episode.agent_tokens for episode in played[name])
+        cpu[name].append(tokens / seconds["cpu_seconds"])
+        return tokens / seconds["seconds"]
 
+    tasks = game.tasks(episodes)
     ours, peer = alternate(
         lambda: rate("ours", lambda: play(game.model, game.renderer, game.make_env, tasks, game.rollout)),
-        lambda: rate("peer", lambda: generate(game, peer_tasks, batch)),
-        settings.repetitions,
+        lambda: rate("peer", lambda: generate(game, tasks[:peer_episodes], batch)),
+        1 if peer_episodes == EPISODES else settings.repetitions,
     )
     greedy = game.rollout.temperature == 0
-    equal = sum(texts(played["ours"][task]) == texts(played["peer"][task]) for task in peer_tasks)
+    notes = [] if settings.device == "cuda" else [f"{number(median(cpu['ours']) / median(cpu['peer']))}× by CPU time"]
+    if greedy:
+        equal = sum(texts(a) == texts(b) for a, b in zip(played["ours"], played["peer"], strict=False))
+        notes.append(f"{equal} of {peer_episodes} episodes equal")
     return Row(
         subject="rollouts",
-        what=f"{'greedy' if greedy else 'sampled'}, {len(tasks)} episodes",
+        what=f"{'greedy' if greedy else 'sampled'}, {episodes} episodes",
         unit="agent tokens/s",
         ours=ours,
         peer=peer,
@@ -105,7 +116,7 @@ def compare(game: Game, peer_tasks: list[int], tasks: list[int], batch: int, set
         ours_mib=mib["ours"],
         peer_mib=mib["peer"],
         target=TARGET,
-        note=f"{equal} of {len(peer_tasks)} episodes equal" if greedy else "the peer has noise of its own",
+        note="; ".join(notes),
     )
 
 
@@ -115,8 +126,8 @@ def texts(episode: Trajectory) -> list[tuple[str, int]]:
 
 
 def generate(game: Game, tasks: Sequence[int], batch: int) -> list[Trajectory]:
-    """One episode per task by `model.generate`, `batch` at a time."""
-    ended: list[Trajectory] = []
+    """One episode per task by `model.generate`, `batch` at a time; in the order of tasks."""
+    ended: dict[int, Trajectory] = {}
     torch.manual_seed(game.rollout.seed)
     for start in range(0, len(tasks), batch):
         live = []
@@ -127,10 +138,10 @@ def generate(game: Game, tasks: Sequence[int], batch: int) -> list[Trajectory]:
             for episode, ids in live:
                 if len(ids) + game.rollout.max_new_tokens > game.rollout.max_context:
                     episode.truncate("max_context")
-            ended += [episode.trajectory() for episode, _ in live if episode.status is not None]
+            ended |= {episode.task: episode.trajectory() for episode, _ in live if episode.status is not None}
             live = [(episode, ids) for episode, ids in live if episode.status is None]
             live = _take_turns(game, live) if live else []
-    return ended
+    return [ended[task] for task in tasks]
 
 
 def _take_turns(game: Game, live: list[tuple[Episode, list[int]]]) -> list[tuple[Episode, list[int]]]:

@@ -39,7 +39,7 @@ def guarded(main: Callable[[], object]) -> int:
     except KeyboardInterrupt:
         print("interrupted; finished stages are stored, the same command goes on from there", file=sys.stderr)
         return 130
-    return max(_failed_jobs, default=0)
+    return failed_code()
 
 
 def guarded_job(job: Callable[[], T], output: str) -> T | None:
@@ -60,6 +60,11 @@ def guarded_job(job: Callable[[], T], output: str) -> T | None:
 def fail_later(code: int) -> None:
     """Let the process end with this exit code, although it goes on."""
     _failed_jobs.append(code)
+
+
+def failed_code() -> int:
+    """The exit code that the failures so far ask for; 0 if there were none."""
+    return max(_failed_jobs, default=0)
 
 
 def _fail(marker: Path, text: str, code: int) -> None:

@@ -148,7 +148,7 @@ class SearchConfig:
     exploration: float = 1.0
     max_depth: int = 20
     seed: int = 0
-    workers: int = 2
+    workers: int | None = None  # processes; null: as many as the job has cores
     concurrency: int = 8
     trajectories: str | None = None  # a JSONL of trajectories to use instead of searching
 
@@ -207,7 +207,7 @@ class RolloutConfig:
     batch_size: int = 128
     max_context: int = 1024
     seed: int = 0
-    workers: int = 2  # processes that share the episodes, where the model is on the CPU
+    workers: int | None = None  # processes that share the episodes of a model on the CPU; null: the job's cores
 
 
 @dataclass

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from depo_lightning.choices import EfficiencyForm
-from depo_lightning.config import STAGES, Config, EfficiencyConfig, Policy
+from depo_lightning.config import STAGES, Config, EfficiencyConfig, Policy, to_config
 from depo_lightning.errors import ConfigError
 from depo_lightning.files import machine_faults
 from depo_lightning.processes import forget_launcher
@@ -17,6 +18,8 @@ from depo_lightning.store import Stage, Store
 from depo_lightning.validation import validate
 
 if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
     from depo_lightning.tracking import Tracker
 
 
@@ -103,6 +106,29 @@ def run(config: Config) -> dict[str, float] | None:
         if "report" not in config.stages:
             return None
         return _report(config, store, laid_out, tracker)
+
+
+def run_shared(jobs: Sequence[DictConfig]) -> None:
+    """Compute the stages that all these jobs need and the store lacks, as far as their inputs are stored.
+
+    Raises:
+        DepoError: as `run` does; the first job would meet the same.
+    """
+    from depo_lightning.tracking import Tracker
+
+    forget_launcher()
+    configs = [to_config(job) for job in jobs]
+    config = configs[0]
+    if any(other.store != config.store for other in configs):
+        return
+    validate(config)
+    store, tracker = Store(config.store), Tracker(None)
+    plans = [plan(each, Context(each, tracker)) for each in configs]
+    keys = set.intersection(*({stage.key for _, _, stage in laid_out.steps} for laid_out in plans))
+    for phase, name, stage in plans[0].steps:
+        needed = stage.key in keys and _wanted(config, phase) and not store.has(stage)
+        if needed and all(map(store.has, stage.inputs.values())):
+            _get(store, name, stage, tracker)
 
 
 def _report(config: Config, store: Store, laid_out: Plan, tracker: Tracker) -> dict[str, float]:

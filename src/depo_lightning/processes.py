@@ -22,7 +22,15 @@ def cores() -> int:
     OMP_NUM_THREADS where it is set, as joblib and Ray do for each of their workers; else the cores it may run on,
     which on a cluster are those of its job.
     """
+    return told_threads() or machine_cores()
+
+
+def told_threads() -> int | None:
+    """OMP_NUM_THREADS, where it is set."""
     told = os.environ.get("OMP_NUM_THREADS", "")
-    if told.isdecimal() and int(told) > 0:
-        return int(told)
+    return int(told) if told.isdecimal() and int(told) > 0 else None
+
+
+def machine_cores() -> int:
+    """The cores that this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

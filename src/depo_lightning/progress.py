@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-console = Console(highlight=False, soft_wrap=True)
+
+def _console() -> Console:
+    return Console(highlight=False, soft_wrap=True)
+
+
+console = _console()
+
+
+def into_file(path: Path) -> None:
+    """From now on, this process and those that it starts print into a file, without colours."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    with path.open("wb") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    console.__dict__ = _console().__dict__  # Rich looked for a terminal when the old one was made
 
 
 @contextmanager

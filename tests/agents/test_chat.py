@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerFast
 
+from depo_lightning.agents import chat as chat_module
 from depo_lightning.agents.chat import ChatRenderer
 from depo_lightning.errors import ConfigError, DataError
 from depo_lightning.models.tokenizer import fit_tokenizer
@@ -156,3 +158,32 @@ def test_templates_that_cannot_serve_are_refused(template: str | None, message: 
     tokenizer.chat_template = template
     with pytest.raises(ConfigError, match=message):
         ChatRenderer(tokenizer)
+
+
+@every_template
+@pytest.mark.parametrize("system", ["", "Be brief."])
+def test_plain_observations_are_not_rendered_and_give_the_same_ids(
+    name: str, system: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = ['You see a door.\nActions: ["turn left", "go to door 1"]', "Nothing happens.", "It's here - (closed)!"]
+    other = [" a blank first.", "a blank last. ", "<box>", "[INST] box", "", "a", "Zwölf Türen."]
+    renderer = RENDERERS[name]
+    monkeypatch.setattr(chat_module, "_WORDS", re.compile("(?!)"))
+    rendered = [renderer._between(index, text, system) for index in range(3) for text in plain + other]
+    monkeypatch.undo()
+    assert [renderer._between(index, text, system) for index in range(3) for text in plain + other] == rendered
+    renderings: list[int] = []
+    monkeypatch.setattr(ChatRenderer, "_render", lambda *args: renderings.append(1))
+    assert [renderer._between(index, text, system) for index in range(3) for text in plain] == [
+        ids for start in range(0, len(rendered), 10) for ids in rendered[start : start + 3]
+    ]
+    assert not renderings
+
+
+def test_a_template_that_writes_observations_otherwise_is_asked_each_time() -> None:
+    tokenizer = base_tokenizer()
+    tokenizer.chat_template = CHATML.replace("m.content", "(m.content | replace('2-3', 'few'))")
+    assert tokenizer.chat_template != CHATML
+    renderer = ChatRenderer(tokenizer)
+    assert not renderer._frame(0, "")[3]
+    assert renderer._between(0, "Go 2-3 steps.", "") == renderer._between(0, "Go few steps.", "")

@@ -244,6 +244,9 @@ def test_drafts_change_nothing_but_the_number_of_passes(temperature: float, monk
     # Random weights say much that is not tokenised as it was said, which no draft can foresee.
     assert len(passes) - alone < 0.9 * alone
     assert record(play(MODEL, RENDERER, FakeEnv, TASKS, settings, drafts=misguided(plain))) == record(plain)
+    passes.clear()
+    assert record(play(MODEL, RENDERER, FakeEnv, TASKS, settings, drafts=misguided(plain) + plain)) == record(plain)
+    assert len(passes) < 0.9 * alone  # the second draft of a task serves where the first fails
     mixed = play(MODEL, RENDERER, FakeEnv, TASKS, replace(settings, batch_size=9), drafts=misguided(plain))
     assert record(mixed) == record(plain)
 

@@ -7,6 +7,7 @@ generated ids, end-of-turn id, next observation), so the spans of the agent's tu
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -20,6 +21,13 @@ from depo_lightning.trajectory import Trajectory, with_token_counts
 Message = dict[str, str]
 _FILLER = "Placeholder"  # stands where a text must not matter; plain letters survive every template's trimming
 _DATE = "26 Jul 2024"  # some templates print today's date, and equal conversations must give equal ids on any day
+# Observations without markup that a template might look for, nor blanks at the ends that it might trim away.
+_WORDS = re.compile(r"""[A-Za-z0-9](?:[A-Za-z0-9 ,.:;!?'"()\n-]|\["|"\])*[A-Za-z0-9.!?\])]""")
+_PROBES = (
+    "In front of you: a key; a box. What now?",
+    """Goal: open 1 door!\nIt's (not) "far", 2-3 steps.\n\nActions: ["turn left", "go to box 1"]""",
+    "  two  blanks\n \nand lines".strip() * 40,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +112,11 @@ class ChatRenderer:
     def _between(self, index: int, observation: str, system: str) -> list[int]:
         """Ids between agent turns `index` - 1 and `index`, without the former's end-of-turn token."""
         head = self._head(index, system)
-        text = self._cut(self._render(self._conversation(index, observation, system)), head)
-        lead, tail, control = self._frame(index, system)
+        lead, tail, control, literal = self._frame(index, system)
+        if literal and _WORDS.fullmatch(observation):
+            text = lead + observation + tail
+        else:
+            text = self._cut(self._render(self._conversation(index, observation, system)), head)
         ids = self._tokenise(text)
         if tuple(i for i in ids if i in self._control) != control:
             # The observation holds the text of a control token. It must stay text, so the three parts go separately.
@@ -119,11 +130,18 @@ class ChatRenderer:
             return ""
         return self._render(self._conversation(index - 1, _FILLER, system)) + self._filled_turn
 
-    def _render_frame(self, index: int, system: str) -> tuple[str, str, tuple[int, ...]]:
-        """The template's part of segment `index`: before and after the observation, and its control tokens."""
+    def _render_frame(self, index: int, system: str) -> tuple[str, str, tuple[int, ...], bool]:
+        """The template's part of segment `index`: before and after the observation, and its control tokens.
+
+        Last, whether the template writes plain observations as they are, so that they need no rendering.
+        """
         text = self._cut(self._render(self._conversation(index, _FILLER, system)), self._head(index, system))
         lead, _, tail = text.rpartition(_FILLER)
-        return lead, tail, tuple(i for i in self._tokenise(text) if i in self._control)
+        literal = all(
+            self._render(self._conversation(index, probe, system)) == self._head(index, system) + lead + probe + tail
+            for probe in _PROBES
+        )
+        return lead, tail, tuple(i for i in self._tokenise(text) if i in self._control), literal
 
     def _measure_turn(self) -> tuple[str, int]:
         """A turn as the template writes it up to its end-of-turn token, and that token's id."""

@@ -25,7 +25,7 @@ class Row:
         length: how many of them have their keys and values stored.
         start: where the current turn begins in `ids`.
         turns: agent turns before the current one.
-        draft: how the current turn may go, from its first token on.
+        drafts: how the current turn may go, from its first token on; likeliest first.
     """
 
     episode: Episode
@@ -34,7 +34,7 @@ class Row:
     length: int = 0
     start: int = 0
     turns: int = 0
-    draft: list[int] = field(default_factory=list)
+    drafts: list[list[int]] = field(default_factory=list)
 
 
 class Band:

@@ -9,6 +9,7 @@ from depo_lightning.trajectory import Step, Trajectory
 
 _CONTEXTS = (8, 5, 3)  # tokens that must agree for a guess; the longest known context decides
 _GUESSES = 8  # tokens at a time from the phrase book
+DRAFTS = 3  # per task
 _PHRASES = 200_000  # entries of the phrase book per length of context; about 40 MB
 
 
@@ -55,18 +56,27 @@ class PhraseBook:
 
 
 class Drafts:
-    """Earlier episodes, by any policy, whose turns are offered where an episode meets the same observation.
+    """Earlier episodes, by any policies, whose turns are offered where an episode meets the same observation.
 
     The noise of an episode is common to all policies, so policies that are near each other say much the same.
+
+    Args:
+        episodes: likeliest first, where several are of one task; at most `DRAFTS` of them are kept.
     """
 
     def __init__(self, episodes: Iterable[Trajectory], renderer: ChatRenderer) -> None:
-        self._steps: dict[int, tuple[Step, ...]] = {episode.task: episode.steps for episode in episodes}
+        self._steps: dict[int, list[tuple[Step, ...]]] = {}
+        for episode in episodes:
+            known = self._steps.setdefault(episode.task, [])
+            if len(known) < DRAFTS:
+                known.append(episode.steps)
         self._renderer = renderer
 
-    def turn(self, task: int, index: int, observation: str) -> list[int]:
-        """The ids of turn `index`, end-of-turn token included; empty where no draft fits."""
-        steps = self._steps.get(task, ())
-        if index >= len(steps) or steps[index].observation != observation:
-            return []
-        return self._renderer.turn_ids(steps[index].text)
+    def turns(self, task: int, index: int, observation: str) -> list[list[int]]:
+        """What turn `index` may be: ids, end-of-turn token included, of each draft that fits."""
+        texts = [
+            steps[index].text
+            for steps in self._steps.get(task, ())
+            if index < len(steps) and steps[index].observation == observation
+        ]
+        return [self._renderer.turn_ids(text) for text in dict.fromkeys(texts)]

@@ -50,7 +50,8 @@ def play(
         tasks: distinct task indices.
         settings: see `RolloutSettings`.
         progress: called with every trajectory as it ends.
-        drafts: earlier episodes of a policy that may be like this one; those of the same tasks save time.
+        drafts: earlier episodes of a policy that may be like this one; those of the same tasks save time; likeliest
+            first, where several are of one task.
 
     Raises:
         ConfigError: tasks repeat, or the model's context is shorter than asked for or not fully attended.
@@ -143,7 +144,7 @@ class _Rollout:
         row.start = len(row.ids)
         if row.start + self.settings.max_new_tokens > self.settings.max_context:
             row.episode.truncate("max_context")
-        row.draft = self.drafts.turn(row.episode.task, row.turns, row.episode.messages[-1]["content"])
+        row.drafts = self.drafts.turns(row.episode.task, row.turns, row.episode.messages[-1]["content"])
 
     def _advance(self, index: int) -> None:
         """One pass over a band."""
@@ -166,7 +167,8 @@ class _Rollout:
         """What the agent may say after the tokens that are there, short of the last that the turn has room for."""
         said = row.ids[row.start :]
         room = self.settings.max_new_tokens - len(said) - 1
-        guess = row.draft[len(said) :] if row.draft[: len(said)] == said else []
+        row.drafts = [draft for draft in row.drafts if draft[: len(said)] == said]
+        guess = row.drafts[0][len(said) :] if row.drafts else []
         return (guess or self.book.guess(row.ids))[:room]
 
     def _feed(self, band: Band, guesses: list[list[int]], width: int) -> None:

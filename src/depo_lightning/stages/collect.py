@@ -9,6 +9,7 @@ from pathlib import Path
 
 from depo_lightning.config import Config
 from depo_lightning.envs import Split
+from depo_lightning.processes import cores
 from depo_lightning.progress import bar
 from depo_lightning.stages.context import TRAJECTORIES, Context, plain, settings
 from depo_lightning.store import Stage
@@ -56,7 +57,7 @@ def _search(context: Context, target: Path, inputs: dict[str, Path]) -> None:
             tasks,
             settings(SearchSettings, config.search),
             config.search.seed,
-            workers=config.search.workers,
+            workers=config.search.workers or cores(),
             concurrency=config.search.concurrency,
             on_tree=on_tree,
         )

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from depo_lightning.config import Config
 from depo_lightning.envs import Split
+from depo_lightning.errors import DataError
+from depo_lightning.processes import cores
 from depo_lightning.progress import bar
 from depo_lightning.stages.context import EPISODES, Context, settings, write_stats
 from depo_lightning.stages.identity import rollout_identity
-from depo_lightning.store import Stage
-from depo_lightning.trajectory import Trajectory, write_jsonl
+from depo_lightning.store import MANIFEST, Stage
+from depo_lightning.trajectory import Trajectory, read_jsonl, write_jsonl
 
 
 def evaluate_stage(config: Config, context: Context, policy: Stage, bc: Stage) -> Stage:
@@ -42,11 +46,40 @@ def _evaluate(context: Context, target: Path, inputs: dict[str, Path]) -> None:
             context.make_env,
             tasks,
             settings(RolloutSettings, config.rollout),
-            config.rollout.workers,
+            _workers(config, len(tasks)),
             progress=lambda episode: advance(),
+            drafts=earlier_episodes(target.parents[1] / "evaluate", rollout_identity(config, split), inputs),
         )
     write_jsonl(target / EPISODES, episodes)
     write_stats(target, sum(episode.agent_tokens for episode in episodes))
+
+
+def earlier_episodes(stored: Path, rollout: Mapping[str, Any], inputs: Mapping[str, Path]) -> list[Trajectory]:
+    """Stored episodes of the same rollout by policies akin to this one, likeliest drafts first.
+
+    Akin are policies that come from the same behaviour cloning, and that one itself; preference training moves both
+    alike, so others of its kind come before it, the newest first. What cannot be read is passed over: drafts save
+    time and change no episode.
+    """
+    from depo_lightning.rollouts.drafts import DRAFTS
+
+    origin = inputs.get("bc", inputs["policy"]).name
+    found: list[tuple[bool, str, Path]] = []
+    for path in stored.glob(f"*/{MANIFEST}"):
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            manifest = json.loads(path.read_text(encoding="utf-8"))
+            policy, bc = manifest["inputs"]["policy"], manifest["inputs"].get("bc")
+            if manifest["config"]["rollout"] == rollout and origin in (policy, bc):
+                found.append((bc is not None, str(manifest["created"]), path.parent / EPISODES))
+    episodes: list[Trajectory] = []
+    read = 0
+    for _, _, path in sorted(found, reverse=True):
+        with suppress(DataError):
+            episodes += read_jsonl(path)
+            read += 1
+        if read == DRAFTS:
+            break
+    return episodes
 
 
 def validation_rollouts(context: Context, tokenizer: Any) -> Callable[[Any], Mapping[str, float]]:
@@ -62,7 +95,7 @@ def validation_rollouts(context: Context, tokenizer: Any) -> Callable[[Any], Map
     config = context.config
     tasks = context.make_env().tasks(Split.VALIDATION, config.rollout.validation_tasks)
     rollout = settings(RolloutSettings, config.rollout)
-    renderer, workers = ChatRenderer(tokenizer), config.rollout.workers
+    renderer, workers = ChatRenderer(tokenizer), _workers(config, len(tasks))
     episodes: list[Trajectory] = []
 
     def evaluate(model: Any) -> Mapping[str, float]:
@@ -72,3 +105,8 @@ def validation_rollouts(context: Context, tokenizer: Any) -> Callable[[Any], Map
         return {name: metrics[name].mean for name in ("invalid_action_rate", "success_rate", "tokens_all", "steps_all")}
 
     return evaluate
+
+
+def _workers(config: Config, episodes: int) -> int:
+    """Processes to play with; by default the job's cores, but none for fewer than two episodes."""
+    return config.rollout.workers or max(1, min(cores(), episodes // 2))

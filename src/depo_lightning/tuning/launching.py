@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from optuna.trial import TrialState
 from rich.markup import escape
 
+from depo_lightning.children import end_children
 from depo_lightning.errors import ConfigError, MachineError
 from depo_lightning.processes import cores, forget_launcher
 from depo_lightning.progress import console
@@ -28,8 +29,8 @@ def worker_count(settings: SweeperConfig, config: DictConfig) -> int:
         ConfigError: the launcher does not say, and neither does `hydra.sweeper.workers`; or several workers were to run
             their jobs in this process.
     """
-    if _basic(config):
-        count = settings.workers or 1
+    if _here(config):
+        count = settings.workers or OmegaConf.select(config, "hydra.launcher.n_jobs") or 1
         if count > 1 and not settings.isolate:
             raise ConfigError(
                 f"hydra.sweeper.isolate=false: {count} workers cannot run jobs in one process; "
@@ -50,7 +51,7 @@ def launch(worker: Worker, shared: SharedStudy, count: int, context: HydraContex
     Raises:
         MachineError: the launcher cannot start workers, or loses them and nothing moves.
     """
-    if not _basic(config):
+    if not _here(config):
         _elsewhere(worker, shared, count, context, config)
     elif count == 1:
         worker()
@@ -58,8 +59,9 @@ def launch(worker: Worker, shared: SharedStudy, count: int, context: HydraContex
         _in_threads(worker, count)
 
 
-def _basic(config: DictConfig) -> bool:
-    return str(config.hydra.launcher._target_).endswith(".BasicLauncher")
+def _here(config: DictConfig) -> bool:
+    """Whether the launcher is one of those that run jobs on this machine without a service's help."""
+    return str(config.hydra.launcher._target_).endswith((".BasicLauncher", ".SideBySideLauncher"))
 
 
 def _in_threads(worker: Worker, count: int) -> None:
@@ -76,9 +78,13 @@ def _in_threads(worker: Worker, count: int) -> None:
     threads = [threading.Thread(target=work, name=f"worker {i}", daemon=True) for i in range(count)]
     for thread in threads:
         thread.start()
-    for thread in threads:
-        while thread.is_alive():
-            thread.join(0.5)  # in slices, so that Ctrl-C is heard
+    try:
+        for thread in threads:
+            while thread.is_alive():
+                thread.join(0.5)  # in slices, so that Ctrl-C is heard
+    except BaseException:
+        end_children()
+        raise
     if errors:
         raise errors[0]
 

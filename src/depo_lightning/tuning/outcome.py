@@ -65,7 +65,7 @@ def of_return(value: Any, objectives: Sequence[str], directory: Path) -> Outcome
     A mapping may hold more than the objectives; undefined values (NaN) among the rest are left out.
     """
     if value is None:
-        return _silent(directory)
+        return of_silence(directory)
     if isinstance(value, Real):
         value = [value]
     if isinstance(value, Sequence) and not isinstance(value, str):
@@ -133,7 +133,7 @@ def _finite(value: Any) -> bool:
     return isinstance(value, Real) and math.isfinite(float(value))
 
 
-def _silent(directory: Path) -> Outcome:
+def of_silence(directory: Path) -> Outcome:
     """A task that returned nothing has failed; it may have left word why."""
     path = directory / ERROR
     text = path.read_text(encoding="utf-8") if path.is_file() else ""
