@@ -6,11 +6,11 @@ pairs of tokens that see each other, however many trees a pass holds. No mask of
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +31,7 @@ class Layout:
         stretches: the tokens of the pass.
         exits: (N,) the ends of their subtrees, where FlexAttention is to compute them; else stretch by stretch.
         keep: whether keys and values are to be kept, for branches.
+        checkpointing: keep no graph of the attention, only its inputs, which a checkpoint can let go of.
         base: the pass whose kept keys and values stand before those of this one.
     """
 
@@ -39,11 +40,13 @@ class Layout:
         stretches: Sequence[Stretch],
         exits: Tensor | None = None,
         keep: bool = False,
+        checkpointing: bool = False,
         base: Layout | None = None,
     ) -> None:
         self.stretches = stretches
         self.exits = exits
         self.keep = keep
+        self.checkpointing = checkpointing
         self.base = base
         self.kept: dict[int, tuple[Tensor, Tensor]] = {}
         self._masks: dict[tuple[int, int], Tensor] = {}
@@ -131,38 +134,68 @@ class _PackedAttention(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, layout: Layout, scale: float | None) -> Tensor:
-        offset = key.shape[2] - query.shape[2]  # tokens of the base
-        output = torch.empty_like(query, memory_format=torch.contiguous_format)
+        ctx.layout, ctx.scale, ctx.parts = layout, scale, None
         wanted = any(ctx.needs_input_grad)
-        ctx.shapes, ctx.parts = (key.shape, value.shape), []
-        grouped = query.shape[1] != key.shape[1]
-        for stretch in layout.stretches:
-            keys, values = (_path(states, stretch) for states in (key, value))
-            for start, stop in _chunks(stretch, query.device):
-                seen = stretch.shared + stop - stretch.start
-                own = query[:, :, start - offset : stop - offset]
-                seen_keys, seen_values = keys[:, :, :seen], values[:, :, :seen]
-                q, k, v = (part.detach().requires_grad_(wanted) for part in (own, seen_keys, seen_values))
-                mask = layout.mask(stop - start, seen, query)
-                with torch.set_grad_enabled(wanted):
-                    result = scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=scale, enable_gqa=grouped)
-                output[:, :, start - offset : stop - offset] = result.detach()
-                if wanted:
-                    ctx.parts.append((stretch, start - offset, stop - offset, (q, k, v), result))
+        if wanted and layout.checkpointing:
+            ctx.save_for_backward(query, key, value)
+        elif wanted:
+            ctx.parts = []
+        output = torch.empty_like(query, memory_format=torch.contiguous_format)
+        for part in _parts(query, key, value, layout, scale, ctx.parts is not None):
+            output[:, :, part.queries] = part.result.detach()
+            if ctx.parts is not None:
+                ctx.parts.append(part)
         return output
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        key_shape, value_shape = ctx.shapes
+        if ctx.parts is None:
+            if not ctx.saved_tensors:
+                raise RuntimeError("packed attention keeps its graph for one backward pass only")
+            query, key, value = ctx.saved_tensors
+            parts: Iterable[_Part] = _parts(query, key, value, ctx.layout, ctx.scale, True)
+        else:
+            parts, ctx.parts = ctx.parts, None
         queries = torch.empty_like(gradient)
-        keys, values = gradient.new_zeros(key_shape), gradient.new_zeros(value_shape)
-        while ctx.parts:
-            stretch, start, stop, parts, result = ctx.parts.pop()
-            found = torch.autograd.grad(result, parts, gradient[:, :, start:stop])
-            queries[:, :, start:stop] = found[0]
-            _add(keys, found[1], stretch)
-            _add(values, found[2], stretch)
+        keys = values = None
+        for part in parts:
+            own, seen_keys, seen_values = torch.autograd.grad(part.result, part.inputs, gradient[:, :, part.queries])
+            queries[:, :, part.queries] = own
+            if keys is None or values is None:
+                keys, values = gradient.new_zeros(part.key_shape), gradient.new_zeros(part.value_shape)
+            _add(keys, seen_keys, part.stretch)
+            _add(values, seen_values, part.stretch)
         return queries, keys, values, None, None
+
+
+class _Part(NamedTuple):
+    """Attention of some queries of a stretch."""
+
+    stretch: Stretch
+    queries: slice  # among those of the pass
+    inputs: tuple[Tensor, Tensor, Tensor]  # queries, and the keys and values up to the last of them
+    result: Tensor
+    key_shape: torch.Size  # of the whole pass
+    value_shape: torch.Size
+
+
+def _parts(
+    query: Tensor, key: Tensor, value: Tensor, layout: Layout, scale: float | None, wanted: bool
+) -> Iterator[_Part]:
+    """Compute attention part by part, each with a graph of its own where gradients are wanted."""
+    offset = key.shape[2] - query.shape[2]  # tokens of the base
+    grouped = query.shape[1] != key.shape[1]
+    for stretch in layout.stretches:
+        keys, values = (_path(states, stretch) for states in (key, value))
+        for start, stop in _chunks(stretch, query.device):
+            seen = stretch.shared + stop - stretch.start
+            place = slice(start - offset, stop - offset)
+            parts = query[:, :, place], keys[:, :, :seen], values[:, :, :seen]
+            q, k, v = (part.detach().requires_grad_(wanted) for part in parts)
+            mask = layout.mask(stop - start, seen, query)
+            with torch.set_grad_enabled(wanted):
+                result = scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=scale, enable_gqa=grouped)
+            yield _Part(stretch, place, (q, k, v), result, key.shape, value.shape)
 
 
 def _chunks(stretch: Stretch, device: torch.device) -> Iterator[tuple[int, int]]:

@@ -80,7 +80,9 @@ def _threads_help(model: Any, batch: PackedBatch) -> bool:
 
 def _score(model: Any, item: PackedPass, flex: bool) -> Scores:
     decoder, head = model.get_decoder(), model.get_output_embeddings()
-    layout = Layout(item.stretches, item.exits if flex else None, keep=item.branches is not None)
+    layout = Layout(
+        item.stretches, item.exits if flex else None, keep=item.branches is not None, checkpointing=_checkpoints(model)
+    )
     hidden = _hidden(decoder, item.input_ids, item.positions, layout)
     logps = token_logps(hidden[item.predictors], head, item.targets)
     if item.branches is None:
