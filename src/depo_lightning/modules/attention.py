@@ -150,9 +150,10 @@ class _PackedAttention(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         if ctx.parts is None:
-            if not ctx.saved_tensors:
+            saved = ctx.saved_tensors  # read once: a checkpoint computes them again for it
+            if not saved:
                 raise RuntimeError("packed attention keeps its graph for one backward pass only")
-            query, key, value = ctx.saved_tensors
+            query, key, value = saved
             parts: Iterable[_Part] = _parts(query, key, value, ctx.layout, ctx.scale, True)
         else:
             parts, ctx.parts = ctx.parts, None
