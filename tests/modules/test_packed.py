@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
-from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
+from transformers import Gemma2Config, Gemma2ForCausalLM, LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
 from depo_lightning.data import Packing, PreferenceData, PreferenceSample
 from depo_lightning.data.packing import Branch, pack
+from depo_lightning.errors import ConfigError
 from depo_lightning.modules import Compute, PackedBatch, policy_logps
 from depo_lightning.modules.attention import supports_packing
 from depo_lightning.modules.packed import visible
@@ -173,12 +174,10 @@ def test_threads_give_the_same_bits_every_time() -> None:
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
-def test_a_branch_costs_its_own_tokens_and_keeps_no_graph() -> None:
+def test_a_branch_costs_its_own_tokens_only() -> None:
     data = forest(2)
     batch = packed(data, Packing())
-    alone = packed(data, Packing())
-    for item in alone.passes:
-        item.branches = None
+    alone = data.steps.packed(np.arange(len(data.samples)), Packing())
     assert sum(item.input_ids.shape[1] for item in batch.passes) == sum(i.input_ids.shape[1] for i in alone.passes)
     fed = sum(item.branches.input_ids.shape[1] for item in batch.passes if item.branches is not None)
     assert fed == sum(len(branch.completion) - 1 for branch in data.branches(np.arange(len(data.samples))))
@@ -240,5 +239,9 @@ def test_what_packed_attention_cannot_do_is_told() -> None:
     assert supports_packing(llama())
     assert supports_packing(with_lora(llama()))
     assert not supports_packing(llama(attention_dropout=0.1))
+    gemma = Gemma2Config(**SHAPE, head_dim=8, layer_types=["full_attention"] * 2)
+    assert not supports_packing(Gemma2ForCausalLM(gemma))
+    with pytest.raises(ConfigError, match="softcap"):
+        packed_logps(Gemma2ForCausalLM(gemma), packed(forest(0), Packing()))
     windowed = Qwen2Config(**SHAPE, use_sliding_window=True, sliding_window=8, max_window_layers=0)
     assert not supports_packing(Qwen2ForCausalLM(windowed))

@@ -18,9 +18,11 @@ from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 
+from depo_lightning.errors import ConfigError
 from depo_lightning.modules.packed import Stretch, lower_right, visible
 
 NAME = "depo_packed"
+_BEYOND = ("softcap", "s_aux", "position_bias", "sliding_window")  # what models hand to attention beside q, k, v
 _CHUNK = 128  # queries at a time on a CPU, whose kernel computes hidden keys as well: the fewer, the less of them
 
 
@@ -92,7 +94,8 @@ def supports_packing(model: Any) -> bool:
     config = model.config.get_text_config()
     kinds = set(getattr(config, "layer_types", None) or ()) - {"full_attention"}
     base = model.get_base_model() if hasattr(model, "get_base_model") else model
-    plain = not kinds and not getattr(config, "sliding_window", None) and not getattr(config, "attention_dropout", 0.0)
+    others = ("sliding_window", "attention_dropout", "attn_logit_softcapping")
+    plain = not kinds and not any(getattr(config, name, None) for name in others)
     return bool(getattr(base, "_supports_attention_backend", False)) and plain
 
 
@@ -106,8 +109,14 @@ def _attention(
     layout: Layout | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
-    """(1, heads, N, width) of each → (1, N, heads, width)."""
+    """(1, heads, N, width) of each → (1, N, heads, width).
+
+    Raises:
+        ConfigError: the model asks its attention for more than attention.
+    """
     assert layout is not None
+    if asked := [name for name in _BEYOND if kwargs.get(name) is not None]:
+        raise ConfigError(f"trainer.packing=prefix: the model's attention has {asked}; set trainer.packing=padding")
     layer: Any = module.layer_idx
     if layout.keep:
         layout.kept[layer] = key.detach(), value.detach()
@@ -134,7 +143,7 @@ class _PackedAttention(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, layout: Layout, scale: float | None) -> Tensor:
-        ctx.layout, ctx.scale, ctx.parts = layout, scale, None
+        ctx.layout, ctx.scale, ctx.shapes, ctx.parts = layout, scale, (key.shape, value.shape), None
         wanted = any(ctx.needs_input_grad)
         if wanted and layout.checkpointing:
             ctx.save_for_backward(query, key, value)
@@ -158,12 +167,10 @@ class _PackedAttention(torch.autograd.Function):
         else:
             parts, ctx.parts = ctx.parts, None
         queries = torch.empty_like(gradient)
-        keys = values = None
+        keys, values = (gradient.new_zeros(shape) for shape in ctx.shapes)
         for part in parts:
             own, seen_keys, seen_values = torch.autograd.grad(part.result, part.inputs, gradient[:, :, part.queries])
             queries[:, :, part.queries] = own
-            if keys is None or values is None:
-                keys, values = gradient.new_zeros(part.key_shape), gradient.new_zeros(part.value_shape)
             _add(keys, seen_keys, part.stretch)
             _add(values, seen_values, part.stretch)
         return queries, keys, values, None, None
@@ -176,8 +183,6 @@ class _Part(NamedTuple):
     queries: slice  # among those of the pass
     inputs: tuple[Tensor, Tensor, Tensor]  # queries, and the keys and values up to the last of them
     result: Tensor
-    key_shape: torch.Size  # of the whole pass
-    value_shape: torch.Size
 
 
 def _parts(
@@ -196,7 +201,7 @@ def _parts(
             mask = layout.mask(stop - start, seen, query)
             with torch.set_grad_enabled(wanted):
                 result = scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=scale, enable_gqa=grouped)
-            yield _Part(stretch, place, (q, k, v), result, key.shape, value.shape)
+            yield _Part(stretch, place, (q, k, v), result)
 
 
 def _chunks(stretch: Stretch, device: torch.device) -> Iterator[tuple[int, int]]:

@@ -46,7 +46,6 @@ def packed_logps(model: Any, batch: PackedBatch, compute: Compute = PLAIN) -> tu
         batch: its passes.
         compute: how.
     """
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if not _threads_help(model, batch):
         compute = replace(compute, threads=1)
     with packed_attention(model):
@@ -54,6 +53,7 @@ def packed_logps(model: Any, batch: PackedBatch, compute: Compute = PLAIN) -> tu
             scores = _each(lambda item: _score(model, item, compute.flex), batch.passes, compute.threads)
             logps, branches = ([score[index] for score in scores] for index in (0, 1))
         else:
+            parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
             passes = _Passes(model, batch.passes, parameters, compute)
             *logps, joined = _Concurrent.apply(passes, *parameters)
             branches = [joined]
