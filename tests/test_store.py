@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from depo_lightning.errors import DataError, MachineError
-from depo_lightning.store import Stage, Store
+from depo_lightning.store import PROGRESS, Stage, Store
 
 
 def stage(config: dict, compute: Callable | None = None, **kwargs) -> Stage:
@@ -44,6 +44,26 @@ def test_an_input_change_changes_every_key_behind_it() -> None:
         return stage({}, inputs={"b": stage({}, inputs={"a": stage({"x": x})})}).key
 
     assert chain(1) != chain(2)
+
+
+def test_a_stopped_stage_finds_its_progress_again_and_nothing_else(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    found = []
+
+    def compute(target: Path, inputs: dict[str, Path]) -> None:
+        found.append(sorted(str(path.relative_to(target)) for path in target.rglob("*")))
+        (target / PROGRESS).mkdir(exist_ok=True)
+        (target / PROGRESS / f"part {len(found)}").touch()
+        (target / "result.txt").touch()
+        if len(found) < 3:
+            raise KeyboardInterrupt
+
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            store.get(stage({}, compute))
+    artifact = store.get(stage({}, compute))
+    assert found == [[], [PROGRESS, f"{PROGRESS}/part 1"], [PROGRESS, f"{PROGRESS}/part 1", f"{PROGRESS}/part 2"]]
+    assert sorted(path.name for path in artifact.path.iterdir()) == ["manifest.json", "result.txt"]
 
 
 def test_explain_names_the_field_that_differs(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """The artifact store: each stage's result once, under a key that says what it depends on.
 
 <root>/<stage>/<key>/            published artifact: files + manifest.json
-<root>/.partial/<stage>-<key>/   work in progress; wiped when the stage is started again
+<root>/.partial/<stage>-<key>/   work in progress; wiped when the stage is started again, but for its .progress/
 <root>/.locks/<stage>-<key>      held while a stage is computed; other jobs wait and then reuse
 <root>/account.jsonl             one line per computed or reused stage: the store's own account
 """
@@ -14,6 +14,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -26,6 +27,7 @@ from depo_lightning.errors import DataError
 from depo_lightning.files import machine_faults
 
 MANIFEST = "manifest.json"
+PROGRESS = ".progress"  # folder in the directory to fill: what a stage wants to find again, should it be stopped
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +39,8 @@ class Stage:
         version: number of the stage's code; raise it when the same config must give another result.
         config: JSON-ready; exactly what matters to the result, seed included.
         inputs: the artifacts it reads, by role.
-        compute: called with (directory to fill, {role: input directory}).
+        compute: called with (directory to fill, {role: input directory}). What it puts into the folder `PROGRESS` of the
+            former is there again when a stopped stage is started anew, and is not published.
         title: what progress lines call it.
     """
 
@@ -114,8 +117,8 @@ class Store:
 
     def _compute(self, stage: Stage) -> Artifact:
         partial = self.root / ".partial" / f"{stage.name}-{stage.key}"
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir()
+        _wipe(partial)
+        partial.mkdir(exist_ok=True)
         started = time.perf_counter()
         try:
             stage.compute(partial, {role: self.path(source) for role, source in stage.inputs.items()})
@@ -123,9 +126,10 @@ class Store:
             created = datetime.now(UTC).isoformat(timespec="seconds")
             manifest = {**stage.identity, "key": stage.key, "created": created, "seconds": round(seconds, 3)}
             (partial / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n")
+            shutil.rmtree(partial / PROGRESS, ignore_errors=True)
             self._publish(partial, self.path(stage))
         except BaseException:
-            shutil.rmtree(partial, ignore_errors=True)
+            _wipe(partial)
             raise
         self._note(stage, "computed", seconds)
         return Artifact(self.path(stage), False, seconds, "computed now")
@@ -146,14 +150,11 @@ class Store:
             return f"stored under {stage.key}"
         wanted = _flat_identity(stage.identity)
         nearest: tuple[str, dict[str, Any], set[str]] | None = None
-        for path in sorted((self.root / stage.name).glob(f"*/{MANIFEST}")):
-            manifest = _read_json(path.read_text())
-            if manifest is None:
-                continue
+        for path, manifest in manifests(self.root / stage.name):
             there = _flat_identity(manifest)
             changed = {k for k in {*there, *wanted} if there.get(k) != wanted.get(k)}
             if nearest is None or len(changed) < len(nearest[2]):
-                nearest = (path.parent.name, there, changed)
+                nearest = (path.name, there, changed)
         if nearest is None:
             return f"no {stage.name} artifact is stored yet"
         key, there, changed = nearest
@@ -171,6 +172,25 @@ class Store:
         entry = {"time": now, "stage": stage.name, "key": stage.key, "event": event, "seconds": round(seconds, 3)}
         with (self.root / "account.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(entry) + "\n")
+
+
+def manifests(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """The artifacts published in a stage's folder, in order of their keys; one with a damaged manifest is left out."""
+    for path in sorted(folder.glob(f"*/{MANIFEST}")):
+        with suppress(OSError):
+            manifest = _read_json(path.read_text(encoding="utf-8"))
+            if manifest is not None:
+                yield path.parent, manifest
+
+
+def _wipe(partial: Path) -> None:
+    """Remove what a stopped stage left, but for what it wants to find again."""
+    if not (partial / PROGRESS).is_dir():
+        shutil.rmtree(partial, ignore_errors=True)
+        return
+    for path in partial.iterdir():
+        if path.name != PROGRESS:
+            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
 
 
 def _read_json(text: str) -> dict[str, Any] | None:

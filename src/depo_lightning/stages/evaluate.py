@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
@@ -16,7 +15,7 @@ from depo_lightning.processes import cores
 from depo_lightning.progress import bar
 from depo_lightning.stages.context import EPISODES, Context, settings, write_stats
 from depo_lightning.stages.identity import rollout_identity
-from depo_lightning.store import MANIFEST, Stage
+from depo_lightning.store import Stage, manifests
 from depo_lightning.trajectory import Trajectory, read_jsonl, write_jsonl
 
 
@@ -65,12 +64,11 @@ def earlier_episodes(stored: Path, rollout: Mapping[str, Any], inputs: Mapping[s
 
     origin = inputs.get("bc", inputs["policy"]).name
     found: list[tuple[bool, str, Path]] = []
-    for path in stored.glob(f"*/{MANIFEST}"):
-        with suppress(OSError, ValueError, KeyError, TypeError):
-            manifest = json.loads(path.read_text(encoding="utf-8"))
+    for path, manifest in manifests(stored):
+        with suppress(KeyError, TypeError):
             policy, bc = manifest["inputs"]["policy"], manifest["inputs"].get("bc")
             if manifest["config"]["rollout"] == rollout and origin in (policy, bc):
-                found.append((bc is not None, str(manifest["created"]), path.parent / EPISODES))
+                found.append((bc is not None, str(manifest["created"]), path / EPISODES))
     episodes: list[Trajectory] = []
     read = 0
     for _, _, path in sorted(found, reverse=True):

@@ -1,0 +1,47 @@
+"""Checks across the whole configuration, before any work; every fault is reported, not only the first.
+
+A module per group, or per few, each with `faults(config)`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from depo_lightning import envs
+from depo_lightning.config import STAGES, Config, LoggerKind, Policy
+from depo_lightning.errors import ConfigError
+from depo_lightning.validation import collection, models, rollouts, thresholds, training
+from depo_lightning.validation.rules import Rule, at_least, rule_faults, seed
+
+RULES: tuple[Rule, ...] = (
+    ("alpha1", at_least(0), "must be a finite number, 0 or more"),
+    ("alpha2", at_least(0), "must be a finite number, 0 or more"),
+    *((f"{name}seed", seed, "must be in [0, 2³²)") for name in ("", "search.", "rollout.", "thresholds.")),
+)
+
+
+def validate(config: Config) -> None:
+    """Check the configuration as a whole.
+
+    Raises:
+        ConfigError: all faults, each with field, value, rule and remedy.
+    """
+    faults = [*rule_faults(config, RULES), *_choice_faults(config)]
+    for part in (collection, thresholds, models, training, rollouts):
+        faults += part.faults(config)
+    try:
+        envs.make(**vars(config.env))
+    except ConfigError as error:
+        faults += error.faults
+    if faults:
+        raise ConfigError(faults)
+
+
+def _choice_faults(config: Config) -> Iterator[str]:
+    unknown = [stage for stage in config.stages if stage not in STAGES]
+    if unknown or not config.stages:
+        yield f"stages={config.stages}: choose from {list(STAGES)}"
+    if Policy.bc not in config.policies:
+        yield f"policies={[str(p) for p in config.policies]}: must hold bc, which the others are compared with"
+    if config.logger.kind == LoggerKind.wandb and not config.logger.project:
+        yield "logger.project='': W&B needs the name of a project"

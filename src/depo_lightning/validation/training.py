@@ -1,0 +1,57 @@
+"""Groups `efficiency`, `bc`, `filtered_bc`, `depo` and `trainer`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from depo_lightning.config import Config
+from depo_lightning.validation.rules import COUNT, FRACTION, POSITIVE, Rule, at_least, fraction, positive, rule_faults
+
+_STAGES = ("bc", "filtered_bc", "depo")
+_PRECISIONS = ("32-true", "bf16-true", "bf16-mixed", "16-true", "16-mixed", "64-true")
+
+RULES: tuple[Rule, ...] = (
+    ("efficiency.penalty_strength", at_least(0), "must be 0 or more"),
+    *((f"{stage}.lr", positive, POSITIVE) for stage in _STAGES),
+    *((f"{stage}.epochs", at_least(1), COUNT) for stage in _STAGES),
+    *((f"{stage}.warmup", lambda value: 0 <= value < 1, "must be in [0, 1)") for stage in _STAGES),
+    *((f"{stage}.weight_decay", at_least(0), "must be 0 or more") for stage in _STAGES),
+    *((f"{stage}.batch_tokens", at_least(1), COUNT) for stage in ("bc", "filtered_bc")),
+    *((f"{stage}.max_trajectories", at_least(1), COUNT) for stage in ("bc", "filtered_bc")),
+    ("filtered_bc.fraction", fraction, FRACTION),
+    ("depo.beta", positive, "must be a positive number: it scales the log-ratio, and 0 leaves no gradient"),
+    ("depo.desirable_weight", at_least(0), "must be 0 or more"),
+    ("depo.undesirable_weight", at_least(0), "must be 0 or more"),
+    ("depo.kl_pairs", at_least(1), "must be at least 1: z0 is estimated from mismatched pairs"),
+    ("depo.batch_size", at_least(2), "must be at least 2: z0 pairs a prompt with another trajectory's turn"),
+    ("depo.validate_every", at_least(0), "must be 0 (once an epoch) or more"),
+)
+TRAINER_RULES: tuple[Rule, ...] = (
+    ("trainer.devices", lambda value: value == 1, "must be 1: several devices are not supported yet"),
+    ("trainer.accelerator", lambda value: value in ("cpu", "gpu", "cuda", "mps"), "choose cpu, gpu or mps"),
+    ("trainer.precision", lambda value: value in _PRECISIONS, f"choose one of {_PRECISIONS}"),
+    ("trainer.threads", at_least(1), COUNT),
+    ("trainer.pass_tokens", at_least(1), COUNT),
+    ("trainer.gradient_clip", positive, "must be a positive number, or null for none"),
+)
+
+
+def faults(config: Config) -> Iterator[str]:
+    """What is wrong with how policies are trained."""
+    yield from rule_faults(config, (*RULES, *TRAINER_RULES))
+    for stage in _STAGES:
+        lora = getattr(config, stage).lora
+        if lora is not None and not (lora.rank >= 1 and lora.alpha >= 1 and 0 <= lora.dropout < 1):
+            yield (
+                f"{stage}.lora: rank={lora.rank}, alpha={lora.alpha}, dropout={lora.dropout}: "
+                "rank and alpha must be at least 1, dropout in [0, 1)"
+            )
+    if config.depo.desirable_weight == config.depo.undesirable_weight == 0:
+        yield "depo.desirable_weight=0, undesirable_weight=0: one must be positive, or there is no loss"
+    if config.trainer.flex_attention and config.trainer.accelerator == "cpu":
+        yield "trainer.flex_attention=true: has no backward pass on a CPU; set it to false, or trainer=gpu"
+    if config.trainer.accelerator in ("gpu", "cuda"):
+        import torch
+
+        if not torch.cuda.is_available():
+            yield f"trainer.accelerator={config.trainer.accelerator!r}: this machine has no CUDA GPU; use trainer=cpu"
