@@ -39,8 +39,8 @@ class Stage:
         version: number of the stage's code; raise it when the same config must give another result.
         config: JSON-ready; exactly what matters to the result, seed included.
         inputs: the artifacts it reads, by role.
-        compute: called with (directory to fill, {role: input directory}). What it puts into the folder `PROGRESS` of the
-            former is there again when a stopped stage is started anew, and is not published.
+        compute: called with (directory to fill, {role: input directory}). What it puts into the former's folder
+            `PROGRESS` is there again when a stopped stage is started anew, and is not published.
         title: what progress lines call it.
     """
 
@@ -177,7 +177,7 @@ class Store:
 def manifests(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
     """The artifacts published in a stage's folder, in order of their keys; one with a damaged manifest is left out."""
     for path in sorted(folder.glob(f"*/{MANIFEST}")):
-        with suppress(OSError):
+        with suppress(OSError, UnicodeDecodeError):
             manifest = _read_json(path.read_text(encoding="utf-8"))
             if manifest is not None:
                 yield path.parent, manifest
