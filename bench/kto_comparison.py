@@ -30,6 +30,7 @@ class Comparison:
         samples: folder of `bench.tree_data`'s samples.
         search: folder of fewer samples, to search for TRL's best settings with; None takes a fixed guess.
         facts: what `bench.tree_data` says of the samples.
+        trainer: fields of our TrainerConfig that differ from the defaults.
     """
 
     def __init__(
@@ -41,11 +42,13 @@ class Comparison:
         samples: Path,
         search: Path | None,
         facts: dict[str, Any],
+        trainer: dict[str, Any],
     ) -> None:
         bf16 = settings.device == "cuda"
         common = {"samples": str(samples), "device": settings.device, "threads": settings.threads}
         common |= {"model": {**model, "dtype": "bfloat16" if bf16 else "float32"}, "count_flops": False}
-        self.ours = common | {"batch_size": BATCH, "kl_pairs": 1, "precision": "bf16-true" if bf16 else "32-true"}
+        precision = "bf16-true" if bf16 else "32-true"
+        self.ours = common | {"batch_size": BATCH, "kl_pairs": 1, "precision": precision, "trainer": trainer}
         self.peer = common | {"tokenizer": str(tokenizer), "options": {}, "sort": False}
         self.case, self.settings, self.search, self.facts = case, settings, search, facts
 

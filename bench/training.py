@@ -36,6 +36,7 @@ class Case:
         most_tokens: bound on the tokens of all rows, as TRL sees them; None for none.
         gguf: a checkpoint to convert; None takes the policy of the store.
         shape: a LlamaConfig's fields, for random weights in place of the checkpoint's; its tokenizer stays.
+        checkpointing: ours keeps the inputs of layers only; of TRL's two, the default does so too.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Case:
     most_tokens: int | None = None
     gguf: Path | None = None
     shape: dict[str, Any] | None = None
+    checkpointing: bool = False
 
 
 def cases(settings: Settings) -> list[Case]:
@@ -54,13 +56,13 @@ def cases(settings: Settings) -> list[Case]:
         llama = {**LLAMA_7B, "vocab_size": 49152}
         return [
             Case("SmolLM2-135M", "halves", trees, trees // 4, gguf=gguf),
-            Case("7B Llama, random weights", "halves", trees // 4, 2, gguf=gguf, shape=llama),
+            Case("7B Llama, random weights", "halves", trees // 4, 2, gguf=gguf, shape=llama, checkpointing=True),
         ]
     tiny, search = (16, 8) if settings.quick else (128, 32)
     found = [Case("tiny", "halves", tiny, search), Case("tiny, paper's thresholds", "thresholds", tiny, search)]
     if _has_smollm2():  # minutes of one core for every 10 000 row tokens
         small = (2, 0, 8_000) if settings.quick else (6, 2, 40_000)
-        found.append(Case("SmolLM2-135M", "halves", *small, gguf=smollm2()))
+        found.append(Case("SmolLM2-135M", "halves", *small, gguf=smollm2(), checkpointing=True))
     return found
 
 
@@ -93,7 +95,8 @@ def prepare(case: Case, collected: Path, policy: Path, folder: Path, settings: S
     whole, facts = tree_data("data", case.trees)
     checkpoint = whole if case.gguf else policy
     model: dict[str, Any] = {"shape": case.shape} if case.shape else {"path": str(checkpoint)}
-    return Comparison(case.name, settings, model, checkpoint, whole, search, facts)
+    trainer = {"gradient_checkpointing": case.checkpointing}
+    return Comparison(case.name, settings, model, checkpoint, whole, search, facts, trainer)
 
 
 def _has_smollm2() -> bool:

@@ -149,7 +149,7 @@ def test_a_comparison_with_trl_from_end_to_end(tmp_path: Path) -> None:
     shape = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
     model = {"shape": {**shape, "num_key_value_heads": 2, "vocab_size": len(tokenizer)}}
     facts = {"episodes": 8, "rows": 16, "row_tokens": 8 * sum(end for _, end in spans)}
-    comparison = Comparison("small", Settings(1), model, tmp_path, tmp_path, tmp_path, facts)
+    comparison = Comparison("small", Settings(1), model, tmp_path, tmp_path, tmp_path, facts, {})
     rows = comparison.rows()
     assert [item.target for item in rows] == [8, 4, None, None]
     assert all(figure > 0 for item in rows for figure in item.ours + item.peer)
