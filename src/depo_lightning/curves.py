@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 
@@ -18,11 +19,28 @@ def read_curves(path: str | os.PathLike[str]) -> Iterator[tuple[int, dict[str, f
     if not source.exists():
         return
     with source.open(newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            step = _number(row.pop("step", None))
-            values = {name: number for name, cell in row.items() if (number := _number(cell)) is not None}
-            if step is not None and values:
-                yield int(step), values
+        yield from parse_curves(file)
+
+
+def parse_curves(lines: Iterable[str]) -> Iterator[tuple[int, dict[str, float]]]:
+    """The same of a file's lines."""
+    for row in csv.DictReader(lines):
+        step = _number(row.pop("step", None))
+        values = {name: number for name, cell in row.items() if (number := _number(cell)) is not None}
+        if step is not None and values:
+            yield int(step), values
+
+
+def joined_curves(first: str, second: str) -> str:
+    """The contents of two curves files as the one that a single training would have written."""
+    parts = [csv.DictReader(io.StringIO(text)) for text in (first, second)]
+    names = sorted({name for part in parts for name in part.fieldnames or ()})
+    joined = io.StringIO()
+    writer = csv.DictWriter(joined, names, restval="", lineterminator="\r\n")
+    writer.writeheader()
+    for part in parts:
+        writer.writerows(part)
+    return joined.getvalue()
 
 
 def _number(cell: object) -> float | None:

@@ -69,6 +69,14 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             partial.unlink(missing_ok=True)
 
 
+def sync(path: Path) -> None:
+    """Let a file, or all files of a folder, reach the disk."""
+    for each in (path, *sorted(path.rglob("*"))):
+        if each.is_file():
+            with each.open("rb") as file:
+                os.fsync(file.fileno())
+
+
 def write_atomic(path: str | os.PathLike[str], content: str | bytes) -> Path:
     """Write a whole file, as `atomic` does; returns its path."""
     with atomic(path) as file:

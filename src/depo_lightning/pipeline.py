@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from depo_lightning import team
 from depo_lightning.choices import EfficiencyForm
 from depo_lightning.config import STAGES, Config, EfficiencyConfig, Policy, to_config
 from depo_lightning.errors import ConfigError
@@ -83,7 +84,8 @@ def run(config: Config) -> dict[str, float] | None:
     """Validate, run the chosen stages, report.
 
     Returns:
-        Metrics by name, for a sweeper (see `stages.report.objectives`); None where `report` is not among the stages.
+        Metrics by name, for a sweeper (see `stages.report.objectives`); None where `report` is not among the stages,
+        and in the processes that only train with this one.
 
     Raises:
         ConfigError: before any work, all faults at once.
@@ -93,11 +95,14 @@ def run(config: Config) -> dict[str, float] | None:
 
     forget_launcher()
     validate(config)
+    if team.rank() > 0:
+        team.serve(config)
+        return None
     _check_output(Path(config.output))
     store = Store(config.store)
     laid_out = plan(config, Context(config))
     _require_inputs(config, store, laid_out)
-    with start_tracker(config) as tracker:
+    with team.lead(config), start_tracker(config) as tracker:
         context = Context(config, tracker)
         laid_out = plan(config, context)
         for phase, name, stage in laid_out.steps:
@@ -125,10 +130,11 @@ def run_shared(jobs: Sequence[DictConfig]) -> None:
     store, tracker = Store(config.store), Tracker(None)
     plans = [plan(each, Context(each, tracker)) for each in configs]
     keys = set.intersection(*({stage.key for _, _, stage in laid_out.steps} for laid_out in plans))
-    for phase, name, stage in plans[0].steps:
-        needed = stage.key in keys and _wanted(config, phase) and not store.has(stage)
-        if needed and all(map(store.has, stage.inputs.values())):
-            _get(store, name, stage, tracker)
+    with team.lead(config):
+        for phase, name, stage in plans[0].steps:
+            needed = stage.key in keys and _wanted(config, phase) and not store.has(stage)
+            if needed and all(map(store.has, stage.inputs.values())):
+                _get(store, name, stage, tracker)
 
 
 def _report(config: Config, store: Store, laid_out: Plan, tracker: Tracker) -> dict[str, float]:

@@ -87,6 +87,14 @@ class Store:
         """Where the stage's artifact is, or would be."""
         return self.root / stage.name / stage.key
 
+    def partial(self, stage: Stage) -> Path:
+        """Where the stage is computed."""
+        return self.root / ".partial" / f"{stage.name}-{stage.key}"
+
+    def inputs(self, stage: Stage) -> dict[str, Path]:
+        """Where its inputs' artifacts are, by role."""
+        return {role: self.path(source) for role, source in stage.inputs.items()}
+
     def has(self, stage: Stage) -> bool:
         """Whether the artifact is published."""
         return (self.path(stage) / MANIFEST).is_file()
@@ -116,12 +124,12 @@ class Store:
         return manifest
 
     def _compute(self, stage: Stage) -> Artifact:
-        partial = self.root / ".partial" / f"{stage.name}-{stage.key}"
+        partial = self.partial(stage)
         _wipe(partial)
         partial.mkdir(exist_ok=True)
         started = time.perf_counter()
         try:
-            stage.compute(partial, {role: self.path(source) for role, source in stage.inputs.items()})
+            stage.compute(partial, self.inputs(stage))
             seconds = time.perf_counter() - started
             created = datetime.now(UTC).isoformat(timespec="seconds")
             manifest = {**stage.identity, "key": stage.key, "created": created, "seconds": round(seconds, 3)}

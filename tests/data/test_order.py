@@ -59,11 +59,32 @@ def test_order_depends_on_seed_and_epoch_and_on_nothing_else() -> None:
     assert len(first) == len(again) == len(as_lists(first))
 
 
-def test_ranks_share_out_the_batches() -> None:
+@pytest.mark.parametrize(("processes", "accumulate"), [(4, 1), (1, 3), (2, 2), (30, 1)])
+def test_every_batch_is_shared_out(processes: int, accumulate: int) -> None:
     plan = partial(bucketed, lengths(0), 1000)
-    whole = {tuple(batch) for batch in as_lists(BatchOrder(plan, seed=3))}
-    parts = [as_lists(BatchOrder(plan, seed=3, rank=rank, world_size=4)) for rank in range(4)]
-    assert {len(part) for part in parts} == {len(whole) // 4}
-    shared = [tuple(batch) for part in parts for batch in part]
-    assert len(set(shared)) == len(shared)
-    assert set(shared) <= whole
+    whole = as_lists(BatchOrder(plan, seed=3))
+    orders = [BatchOrder(plan, 3, rank, processes, accumulate) for rank in range(processes)]
+    assert {len(order) for order in orders} == {len(whole) * accumulate}
+    items = [list(order) for order in orders]
+    weights = np.arange(300.0)
+    for number, batch in enumerate(whole):
+        shares = [own[number * accumulate + turn] for own in items for turn in range(accumulate)]
+        assert sorted(row for share in shares if share.counts for row in share.rows.tolist()) == sorted(batch)
+        # weighted by what modules are told, the mean over the parts is the mean over the batch
+        sums = [weights[share.rows].sum() / share.part(weights).divisor for share in shares]
+        assert np.mean(sums) == pytest.approx(1.0)
+        assert [share.part(weights).first for share in shares] == [share.turn == 0 for share in shares]
+        assert max(len(share.rows) for share in shares) == -(-len(batch) // len(shares))
+
+
+def test_an_order_goes_on_where_it_stopped() -> None:
+    plan = partial(bucketed, lengths(0), 1000)
+    order = BatchOrder(plan, seed=3)
+    order.set_epoch(2)
+    whole = as_lists(order)
+    again = BatchOrder(plan, seed=3, done=(2, 5))
+    assert len(again) == len(whole)
+    assert as_lists(again) == whole[5:]
+    again.set_epoch(3)
+    order.set_epoch(3)
+    assert as_lists(again) == as_lists(order)

@@ -26,7 +26,7 @@ from depo_lightning.data import (
 )
 from depo_lightning.errors import ConfigError
 from depo_lightning.modules import BCModule, Compute, DEPOModule, OptimizerSettings, ValidationRollouts
-from depo_lightning.modules.optim import configure
+from depo_lightning.modules.optim import configure, parameter_groups
 from depo_lightning.objectives import EfficiencyForm, ObjectiveSettings
 
 OPTIMIZER = OptimizerSettings(lr=5e-3, warmup=0.1)
@@ -176,7 +176,8 @@ def test_faulty_settings_are_reported_together(model: LlamaForCausalLM) -> None:
 
 
 def test_matrices_are_decayed_and_vectors_are_not(model: LlamaForCausalLM) -> None:
-    optimizer = configure(model, OptimizerSettings(lr=1e-3, weight_decay=0.1), 10)["optimizer"]
+    settings = OptimizerSettings(lr=1e-3, weight_decay=0.1)
+    optimizer = configure(parameter_groups(model, settings), settings, 10)["optimizer"]
     decay = {id(p): group["weight_decay"] for group in optimizer.param_groups for p in group["params"]}
     assert {name: decay[id(p)] for name, p in model.named_parameters()} == {
         name: 0.0 if "norm" in name else 0.1 for name, _ in model.named_parameters()

@@ -93,9 +93,7 @@ def test_token_weighting_scales_the_losses() -> None:
 
 def test_metrics() -> None:
     result = terms(SETTINGS)
-    values = {
-        key: float(value) for key, value in result.metrics(torch.tensor(DESIRABLE), torch.tensor(Z0), 0.2).items()
-    }
+    values = {key: float(value) for key, value in result.metrics(torch.tensor(Z0), 0.2).items()}
     bonus = sum(3 / TOKENS[i] + 2 / STEPS[i] for i in (0, 2, 4)) / 3
     assert values["loss"] == pytest.approx(sum(by_hand(EfficiencyForm.depo)) / 5)
     assert values["z0"] == pytest.approx(Z0)
@@ -111,7 +109,7 @@ def test_metrics() -> None:
 def test_metrics_of_an_absent_class_are_absent() -> None:
     one = torch.ones(2)
     result = preference_terms(one, one, torch.tensor([True, True]), one, one, one, torch.tensor(0.0), SETTINGS)
-    metrics = result.metrics(torch.tensor([True, True]), torch.tensor(0.0), 0.2)
+    metrics = result.metrics(torch.tensor(0.0), 0.2)
     assert not [key for key in metrics if "undesirable" in key or key == "leverage"]
     assert all(torch.isfinite(value) for value in metrics.values())
 

@@ -25,6 +25,7 @@ from depo_lightning.config.training import (
     DepoConfig,
     EfficiencyConfig,
     FilteredBCConfig,
+    Strategy,
     TrainConfig,
     TrainerConfig,
 )
@@ -50,6 +51,7 @@ __all__ = [
     "RolloutConfig",
     "ScriptedTeacherConfig",
     "SearchConfig",
+    "Strategy",
     "TeacherConfig",
     "ThresholdsConfig",
     "TinyConfig",

@@ -16,6 +16,14 @@ class BCData(StrEnum):
     desirable = "desirable"
 
 
+class Strategy(StrEnum):
+    """How the devices share a training: one alone; whole copies of the model; the model in shards."""
+
+    single = "single"
+    ddp = "ddp"
+    fsdp = "fsdp"
+
+
 @dataclass
 class EfficiencyConfig:
     form: EfficiencyForm = EfficiencyForm.depo
@@ -39,7 +47,7 @@ class BCConfig(TrainConfig):
     lr: float = 1e-4
     data: BCData = BCData.successes
     max_trajectories: int | None = None
-    batch_tokens: int = 8192  # tokens per batch, padding included; grouped by tree, without it
+    batch_tokens: int = 8192  # tokens of an optimizer step, over all devices, with padding; by tree: without
 
 
 @dataclass
@@ -61,15 +69,19 @@ class DepoConfig(TrainConfig):
     unit: Unit = Unit.step
     token_weighting: bool = False  # weight each sample by 1 / its tokens
     kl_pairs: int = 1  # mismatched pairs per trajectory, for z0
-    batch_size: int = 16  # trajectories
+    batch_size: int = 16  # trajectories of an optimizer step, over all devices and micro-batches
     validate_every: int = 0  # optimizer steps between validation rollouts; 0: once an epoch
 
 
 @dataclass
 class TrainerConfig:
     accelerator: str = "cpu"
-    devices: int = 1  # one, for now
+    devices: int = 1  # of each node
+    nodes: int = 1  # more than one: started by torchrun
+    strategy: Strategy = Strategy.single
     precision: str = "32-true"
+    accumulate: int = 1  # micro-batches that each device makes of its share of a batch: memory against speed
+    checkpoint_every: float | None = 5.0  # minutes between checkpoints to go on from; 0: each step, null: none
     threads: int | None = None  # CPU threads of torch; null: OMP_NUM_THREADS, else all cores of the job
     gradient_clip: float | None = 1.0
     packing: PackingMode = PackingMode.prefix  # equal prefixes of a batch once; padding: each sequence on its own

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-import pytorch_lightning as pl
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from depo_lightning.choices import Grouping, Unit
-from depo_lightning.data.order import BatchOrder, Plan, stratified
+from depo_lightning.data.order import Share, share_of, stratified
 from depo_lightning.data.packing import Branch, Packing
 from depo_lightning.data.reference import ReferenceLogps
+from depo_lightning.data.resumable import BatchesModule
 from depo_lightning.data.rows import TokenRows, TokenSequence, check_spans, step_row, trajectory_row, trajectory_task
 from depo_lightning.data.trees import find_trees, stratified_trees
 from depo_lightning.errors import ConfigError, DataError
@@ -114,7 +114,7 @@ class PreferenceData:
 
 
 class PreferenceDataset(Dataset[PreferenceBatch]):
-    """Trajectories with their reference log-probabilities; an item is a batch, asked for by its trajectory indices."""
+    """Trajectories with their reference log-probabilities; an item is a batch, or a part, by indices."""
 
     def __init__(
         self, data: PreferenceData, reference: ReferenceLogps, unit: Unit, packing: Packing | None = None
@@ -137,29 +137,39 @@ class PreferenceDataset(Dataset[PreferenceBatch]):
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, indices: np.ndarray) -> PreferenceBatch:
+    def __getitem__(self, wanted: np.ndarray | Share) -> PreferenceBatch:
+        share = share_of(wanted)
+        indices = share.rows
         counts = self.rows.counts[indices]
         within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
         samples = np.repeat(self.first[indices], counts) + within
+        own = share.own if share.turn == 0 else ()
+        paired = np.concatenate([indices[:0], *own])
         sequences: TokenBatch | PackedBatch
-        if self.packing is None:
-            pairs = (indices[:, None] * self.data.kl_pairs + np.arange(self.data.kl_pairs)).ravel()
-            sequences, mismatched = self.rows.batch(indices), self.data.pairs.batch(pairs)
+        if self.packing is not None and share.alone:
+            sequences, mismatched = self.rows.packed(indices, self.packing, self.data.branches(paired)), []
         else:
-            sequences, mismatched = self.rows.packed(indices, self.packing, self.data.branches(indices)), None
+            sequences = self.rows.sequences(indices, self.packing)
+            mismatched = [self._mismatched(rows if len(rows) else indices) for rows in own]
         return PreferenceBatch(
             sequences=sequences,
             mismatched=mismatched,
             ref_logps=torch.from_numpy(self.ref_logps[samples]),
-            ref_kl_logps=torch.from_numpy(self.ref_kl_logps[indices].ravel()),
+            ref_kl_logps=torch.from_numpy(self.ref_kl_logps[paired].ravel()),
             desirable=torch.from_numpy(np.repeat(self.data.desirable[indices], counts)),
             tokens_per_step=torch.from_numpy(np.repeat(self.t_token[indices], counts)),
             steps=torch.from_numpy(np.repeat(self.t_step[indices], counts)),
             sample_tokens=torch.from_numpy(self.sample_tokens[samples]),
+            part=share.part(self.rows.counts),
         )
 
+    def _mismatched(self, indices: np.ndarray) -> TokenBatch | PackedBatch:
+        """The mismatched pairs of these trajectories."""
+        pairs = (indices[:, None] * self.data.kl_pairs + np.arange(self.data.kl_pairs)).ravel()
+        return self.data.pairs.sequences(pairs, self.packing)
 
-class PreferenceDataModule(pl.LightningDataModule):
+
+class PreferenceDataModule(BatchesModule):
     """Batches of whole trajectories in which D and U keep their proportion, shuffled anew in every epoch.
 
     Args:
@@ -193,16 +203,10 @@ class PreferenceDataModule(pl.LightningDataModule):
             )
         self.dataset = PreferenceDataset(data, reference, unit, packing)
         self.seed = seed
-        self.plan: Plan = partial(stratified, data.desirable, batch_size)
+        self.plan = partial(stratified, data.desirable, batch_size)
         if grouping is Grouping.tree:
             trees = find_trees([sample.task for sample in data.samples], data.steps)
             self.plan = partial(stratified_trees, trees, data.desirable, batch_size)
-
-    def train_dataloader(self) -> DataLoader[PreferenceBatch]:
-        """One epoch."""
-        trainer = self.trainer
-        rank, world_size = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
-        return DataLoader(self.dataset, sampler=BatchOrder(self.plan, self.seed, rank, world_size), batch_size=None)
 
 
 def _check_samples(samples: Sequence[PreferenceSample]) -> None:

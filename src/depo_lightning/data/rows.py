@@ -63,6 +63,7 @@ class TokenRows:
         self.lengths = np.array([len(ids) for ids, _ in rows])
         self.starts = np.cumsum(self.lengths) - self.lengths
         self.counts = np.array([int(segments.max()) + 1 for _, segments in rows])
+        self.scored = np.array([int((segments != NO_SEGMENT).sum()) for _, segments in rows])  # agent tokens
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -71,6 +72,10 @@ class TokenRows:
         """(ids, segments) of one row."""
         place = slice(self.starts[index], self.starts[index] + self.lengths[index])
         return self.ids[place], self.segments[place]
+
+    def sequences(self, indices: np.ndarray, packing: Packing | None) -> TokenBatch | PackedBatch:
+        """The rows `indices` as `packing` has it: None pads each row out on its own."""
+        return self.batch(indices) if packing is None else self.packed(indices, packing)
 
     def packed(
         self, indices: np.ndarray | Sequence[int], packing: Packing, branches: Sequence[Branch] = ()

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
-import pytorch_lightning as pl
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from depo_lightning.choices import Grouping
-from depo_lightning.data.order import BatchOrder, Plan, bucketed
+from depo_lightning.data.order import Share, bucketed, share_of
 from depo_lightning.data.packing import Packing
+from depo_lightning.data.resumable import BatchesModule
 from depo_lightning.data.rows import TokenRows, TokenSequence, check_spans, trajectory_row
 from depo_lightning.data.trees import consecutive_trees, find_trees
 from depo_lightning.errors import ConfigError, DataError
@@ -20,7 +20,7 @@ from depo_lightning.modules.packed import PackedBatch
 
 
 class SftDataset(Dataset[TokenBatch | PackedBatch]):
-    """Conversations whose agent turns are to be learned; an item is a whole batch, asked for by its row indices."""
+    """Conversations whose agent turns are to be learned; an item is a batch, or a part, by indices."""
 
     def __init__(self, sequences: Sequence[TokenSequence], packing: Packing | None = None) -> None:
         self.packing = packing
@@ -32,11 +32,14 @@ class SftDataset(Dataset[TokenBatch | PackedBatch]):
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, indices: np.ndarray) -> TokenBatch | PackedBatch:
-        return self.rows.batch(indices) if self.packing is None else self.rows.packed(indices, self.packing)
+    def __getitem__(self, wanted: np.ndarray | Share) -> TokenBatch | PackedBatch:
+        share = share_of(wanted)
+        batch = self.rows.sequences(share.rows, self.packing)
+        batch.part = share.part(self.rows.scored)
+        return batch
 
 
-class SftDataModule(pl.LightningDataModule):
+class SftDataModule(BatchesModule):
     """Token-budget batches of similar lengths, or of whole search trees, shuffled anew in every epoch.
 
     Args:
@@ -67,13 +70,7 @@ class SftDataModule(pl.LightningDataModule):
         self.dataset = SftDataset(sequences, packing)
         self.seed = seed
         rows = self.dataset.rows
-        self.plan: Plan = partial(bucketed, rows.lengths, batch_tokens)
+        self.plan = partial(bucketed, rows.lengths, batch_tokens)
         if grouping is Grouping.tree:
             trees = find_trees(tasks or [str(row) for row in range(len(rows))], rows)
             self.plan = partial(consecutive_trees, trees, rows.lengths, batch_tokens)
-
-    def train_dataloader(self) -> DataLoader[TokenBatch | PackedBatch]:
-        """One epoch."""
-        trainer = self.trainer
-        rank, world_size = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
-        return DataLoader(self.dataset, sampler=BatchOrder(self.plan, self.seed, rank, world_size), batch_size=None)

@@ -3,6 +3,7 @@
 from depo_lightning.modules.batches import PreferenceBatch, TokenBatch
 from depo_lightning.modules.bc import BCModule
 from depo_lightning.modules.callbacks import ValidationRollouts
+from depo_lightning.modules.checkpoints import Checkpoints
 from depo_lightning.modules.depo import DEPOModule
 from depo_lightning.modules.optim import OptimizerSettings
 from depo_lightning.modules.packed import PackedBatch
@@ -13,6 +14,7 @@ from depo_lightning.objectives import ObjectiveSettings
 
 __all__ = [
     "BCModule",
+    "Checkpoints",
     "Compute",
     "DEPOModule",
     "ObjectiveSettings",

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
 
-import pytorch_lightning as pl
+import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
-from depo_lightning.errors import ConfigError
 from depo_lightning.modules.batches import PreferenceBatch
-from depo_lightning.modules.optim import OptimizerSettings, configure, gradient_norm
+from depo_lightning.modules.optim import OptimizerSettings
+from depo_lightning.modules.part import Part
 from depo_lightning.modules.passes import PLAIN, Compute
-from depo_lightning.modules.policy import check_policy, preference_logps
-from depo_lightning.objectives import ObjectiveSettings, estimate_kl, preference_terms
+from depo_lightning.modules.policy import preference_logps
+from depo_lightning.modules.training import PolicyModule
+from depo_lightning.objectives import ObjectiveSettings, PreferenceTerms, estimate_kl, preference_terms
 
 
-class DEPOModule(pl.LightningModule):
+class DEPOModule(PolicyModule):
     """Minimises the mean DEPO loss over the samples of a batch (DEPO, Eq. 9 and 10; KTO, Eq. 7 and 8).
 
+    The batch is the whole one of an optimizer step, over all devices and accumulated parts; z0 is that batch's, too.
     What a sample is, a step or a whole trajectory, the batch decides. The reference's log-probabilities come with the
     batch, so no second model is held.
 
@@ -29,7 +30,7 @@ class DEPOModule(pl.LightningModule):
         model: the policy, which starts as the reference; trained in place.
         objective: strengths and form of the loss.
         optimizer: learning rate and schedule.
-        compute: how packed batches are computed.
+        compute: how batches are computed.
 
     Raises:
         ConfigError: settings out of range, or a model that `check_policy` refuses.
@@ -42,19 +43,18 @@ class DEPOModule(pl.LightningModule):
         optimizer: OptimizerSettings,
         compute: Compute = PLAIN,
     ) -> None:
-        super().__init__()
-        if faults := objective.faults("depo") + optimizer.faults("depo"):
-            raise ConfigError(faults)
-        check_policy(model)
-        self.model = model.train()  # models from a checkpoint arrive in evaluation mode, and Lightning keeps the mode
+        super().__init__(model, optimizer, compute, objective.faults("depo") + optimizer.faults("depo"))
         self.objective = objective
-        self.optimizer_settings = optimizer
-        self.compute = compute
+        self._kl = torch.zeros(())
+        self._terms: list[PreferenceTerms] = []
 
     def training_step(self, batch: PreferenceBatch, batch_idx: int) -> Tensor:
-        """Mean loss of one batch, ()."""
+        """Loss of one batch, or of a part: the mean over the parts is the loss of the batch; ()."""
+        part = batch.part or Part(float(len(batch.desirable)))
         logps, mismatched = preference_logps(self.model, batch, self.compute)
-        kl = estimate_kl(mismatched, batch.ref_kl_logps, self._total)
+        if part.first:
+            self._kl = estimate_kl(mismatched[: len(batch.ref_kl_logps)], batch.ref_kl_logps, self._total)
+            self._terms = []
         terms = preference_terms(
             logps,
             batch.ref_logps,
@@ -62,24 +62,15 @@ class DEPOModule(pl.LightningModule):
             batch.tokens_per_step,
             batch.steps,
             batch.sample_tokens,
-            kl,
+            self._kl,
             self.objective,
         )
-        metrics = terms.metrics(batch.desirable, kl, self.objective.beta)
-        self.log_dict(metrics, batch_size=len(batch.desirable))
-        return terms.losses.mean()
+        self._terms.append(terms.detached(len(batch.desirable) if math.isfinite(part.divisor) else 0))
+        if part.last:
+            self._log_terms()
+        return terms.losses.sum() / part.divisor
 
-    def _total(self, local: Tensor) -> Tensor:
-        """The sum over all ranks."""
-        if self.trainer.world_size == 1:
-            return local
-        gathered: Any = self.all_gather(local)
-        return gathered.sum(dim=0)
-
-    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        """Log the gradient norm, which Lightning calls for just before it clips."""
-        self.log("grad_norm", gradient_norm(self.model.parameters()))
-
-    def configure_optimizers(self) -> Any:
-        """AdamW, warm-up and cosine over the whole training."""
-        return configure(self.model, self.optimizer_settings, int(self.trainer.estimated_stepping_batches))
+    def _log_terms(self) -> None:
+        """Log what the whole batch shows."""
+        rows = self._all_rows(torch.cat([terms.rows() for terms in self._terms]))
+        self.log_dict(PreferenceTerms.from_rows(rows).metrics(self._kl, self.objective.beta), batch_size=1)

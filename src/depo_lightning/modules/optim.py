@@ -38,14 +38,19 @@ class OptimizerSettings:
         return found
 
 
-def configure(model: nn.Module, settings: OptimizerSettings, total_steps: int) -> dict[str, Any]:
-    """What `LightningModule.configure_optimizers` returns, for a training of `total_steps` optimizer steps."""
+def parameter_groups(model: nn.Module, settings: OptimizerSettings) -> list[dict[str, Any]]:
+    """The trainable parameters as an optimizer takes them, by their weight decay."""
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    groups = [
+    groups: list[dict[str, Any]] = [
         {"params": [p for p in trainable if p.ndim >= 2], "weight_decay": settings.weight_decay},
         {"params": [p for p in trainable if p.ndim < 2], "weight_decay": 0.0},
     ]
-    optimizer = torch.optim.AdamW([group for group in groups if group["params"]], lr=settings.lr)
+    return [group for group in groups if group["params"]]
+
+
+def configure(groups: list[dict[str, Any]], settings: OptimizerSettings, total_steps: int) -> dict[str, Any]:
+    """What `LightningModule.configure_optimizers` returns, for a training of `total_steps` optimizer steps."""
+    optimizer = torch.optim.AdamW([dict(group) for group in groups], lr=settings.lr)
     warmup_steps = math.ceil(settings.warmup * total_steps)
     schedule = get_cosine_schedule_with_warmup(optimizer, warmup_steps, total_steps)
     return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

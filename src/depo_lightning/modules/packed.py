@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from depo_lightning.modules.part import Part
+
 
 class Stretch(NamedTuple):
     """Consecutive tokens that continue one another.
@@ -72,6 +74,7 @@ class PackedBatch:
     passes: list[PackedPass]
     count: int  # S
     branches: int  # K
+    part: Part | None = None  # None: all of a batch
 
     @property
     def tokens(self) -> int:

@@ -24,15 +24,17 @@ Scores = tuple[Tensor, Tensor]  # (A,) log-probabilities of a pass's agent token
 
 @dataclass(frozen=True, slots=True)
 class Compute:
-    """How packed batches are computed; it changes results by rounding only.
+    """How batches are computed; it changes results by rounding only.
 
     Attributes:
-        threads: passes at a time on a CPU.
-        flex: let FlexAttention compute the trees, from one mask over the whole pass; for GPUs.
+        threads: passes over a packed batch at a time on a CPU.
+        flex: let FlexAttention compute the trees of a packed batch, from one mask over the whole pass; for GPUs.
+        one_pass: a padded batch is one pass, however different its lengths: where all devices must make the same.
     """
 
     threads: int = 1
     flex: bool = False
+    one_pass: bool = False
 
 
 PLAIN = Compute()

@@ -46,20 +46,21 @@ def policy_logps(model: Any, batch: TokenBatch | PackedBatch, compute: Compute =
     """Log-probability of every segment of the batch, (S,): each sequence goes through the model once."""
     if isinstance(batch, PackedBatch):
         return packed_logps(model, batch, compute)[0]
-    return segment_logps(*_padded_logps(model, batch), batch.count)
+    return segment_logps(*_padded_logps(model, batch, 0.0 if compute.one_pass else _FILL), batch.count)
 
 
 def preference_logps(model: Any, batch: PreferenceBatch, compute: Compute = PLAIN) -> tuple[Tensor, Tensor]:
     """Log-probability of every sample, (S,), and of every mismatched completion, (K,), the latter without gradient."""
-    if isinstance(batch.sequences, PackedBatch):
-        return packed_logps(model, batch.sequences, compute)
-    assert batch.mismatched is not None
     with torch.no_grad():
-        mismatched = policy_logps(model, batch.mismatched)
-    return policy_logps(model, batch.sequences), mismatched
+        apart = [policy_logps(model, pairs, compute) for pairs in batch.mismatched]
+    if isinstance(batch.sequences, PackedBatch):
+        logps, branches = packed_logps(model, batch.sequences, compute)
+        return logps, torch.cat([*apart, branches])
+    logps = policy_logps(model, batch.sequences, compute)
+    return logps, torch.cat([*apart, logps.new_zeros(0).detach()])
 
 
-def _padded_logps(model: Any, batch: TokenBatch) -> tuple[Tensor, Tensor]:
+def _padded_logps(model: Any, batch: TokenBatch, fill: float) -> tuple[Tensor, Tensor]:
     """Log-probability (N,) and segment (N,) of every agent token of the batch.
 
     Rows of very different lengths go through the model in several passes, so that a long episode does not pad all
@@ -67,7 +68,7 @@ def _padded_logps(model: Any, batch: TokenBatch) -> tuple[Tensor, Tensor]:
     """
     decoder, head = model.get_decoder(), model.get_output_embeddings()
     logps, segments = [], []
-    for rows, width in _passes(batch.segments):
+    for rows, width in _passes(batch.segments, fill):
         ids, labels = batch.input_ids[rows, :width], batch.segments[rows, :width]
         hidden = decoder(input_ids=ids, use_cache=False).last_hidden_state
         values, where = completion_logps(hidden, head, ids, labels)
@@ -76,13 +77,13 @@ def _padded_logps(model: Any, batch: TokenBatch) -> tuple[Tensor, Tensor]:
     return torch.cat(logps), torch.cat(segments)
 
 
-def _passes(segments: Tensor) -> Iterator[tuple[Tensor, int]]:
-    """Row indices and width of each pass: rows at least `_FILL` as long as the longest of their pass, longest first."""
+def _passes(segments: Tensor, fill: float) -> Iterator[tuple[Tensor, int]]:
+    """Row indices and width of each pass: rows at least `fill` as long as the longest of their pass, longest first."""
     position = torch.arange(1, segments.shape[1] + 1, device=segments.device)
     lengths = torch.where(segments != NO_SEGMENT, position, 0).amax(dim=1)
     lengths, order = lengths.sort(descending=True, stable=True)
     widths, start = lengths.tolist(), 0
     for end in range(1, len(widths) + 1):
-        if end == len(widths) or widths[end] < _FILL * widths[start]:
+        if end == len(widths) or widths[end] < fill * widths[start]:
             yield order[start:end], widths[start]
             start = end

@@ -104,11 +104,11 @@ def sequence_logps(hidden: Tensor, head: Head, input_ids: Tensor, segments: Tens
     return segment_logps(*completion_logps(hidden, head, input_ids, segments), count)
 
 
-def bc_loss(logps: Tensor, tokens: int) -> Tensor:
+def bc_loss(logps: Tensor, tokens: float) -> Tensor:
     """Behaviour cloning: mean negative log-probability over the agent tokens of the batch, ().
 
     Args:
         logps: (S,) log-probabilities of segments.
-        tokens: agent tokens in all of them.
+        tokens: agent tokens in all of them; of a part of a batch, the batch's over the number of parts.
     """
     return -logps.sum() / tokens

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
@@ -60,15 +60,32 @@ class PreferenceTerms:
     offset: Tensor  # (B,) what efficiency adds to the log-ratio
     weight: Tensor  # (B,) factor on the loss, without λ
     gradient_weight: Tensor  # (B,) |∂loss/∂logratio|, all factors included
-    leverage: Tensor  # ()
+    trajectory_tokens: Tensor  # (B,) agent tokens of the sample's trajectory
+    desirable: Tensor  # (B,) bool
 
-    def metrics(self, desirable: Tensor, kl: Tensor, beta: float) -> dict[str, Tensor]:
+    def detached(self, count: int) -> PreferenceTerms:
+        """The first `count` samples, without a gradient."""
+        values = {field.name: getattr(self, field.name).detach()[:count] for field in fields(self)}
+        return PreferenceTerms(**values)
+
+    def rows(self) -> Tensor:
+        """(B, 7), a row per sample, as other devices are told of them."""
+        columns = [getattr(self, field.name) for field in fields(self)]
+        return torch.stack([column.to(self.losses.dtype) for column in columns], dim=1)
+
+    @classmethod
+    def from_rows(cls, rows: Tensor) -> PreferenceTerms:
+        """What `rows` gave."""
+        values = dict(zip((field.name for field in fields(cls)), rows.T.contiguous(), strict=True))
+        return cls(**{**values, "desirable": values["desirable"].bool()})
+
+    def metrics(self, kl: Tensor, beta: float) -> dict[str, Tensor]:
         """Scalars to log. A class that the batch lacks has no entry.
 
         `bonus` is b with the sign with which the form adds it to the log-ratio; rewards are β · (log-ratio + b).
         """
         values = {"loss": self.losses.detach().mean(), "z0": kl}
-        for name, mask in (("desirable", desirable), ("undesirable", ~desirable)):
+        for name, mask in (("desirable", self.desirable), ("undesirable", ~self.desirable)):
             if mask.any():
                 logratio, offset = self.logratio[mask].mean(), self.offset[mask].mean()
                 values[f"logratio/{name}"] = logratio
@@ -76,8 +93,9 @@ class PreferenceTerms:
                 values[f"bonus/{name}"] = offset
                 values[f"sample_weight/{name}"] = self.weight[mask].mean()
                 values[f"gradient_weight/{name}"] = self.gradient_weight[mask].mean()
-        if not torch.isnan(self.leverage):
-            values["leverage"] = self.leverage
+        ratio = leverage(self.gradient_weight, self.trajectory_tokens, self.desirable)
+        if not torch.isnan(ratio):
+            values["leverage"] = ratio
         return values
 
 
@@ -123,5 +141,6 @@ def preference_terms(
         offset=offset,
         weight=weight,
         gradient_weight=slopes,
-        leverage=leverage(slopes, tokens_per_step * steps, desirable),
+        trajectory_tokens=tokens_per_step * steps,
+        desirable=desirable,
     )

@@ -16,7 +16,7 @@ from depo_lightning.progress import bar
 from depo_lightning.stages.context import EPISODES, Context, settings, write_stats
 from depo_lightning.stages.identity import rollout_identity
 from depo_lightning.store import Stage, manifests
-from depo_lightning.trajectory import Trajectory, read_jsonl, write_jsonl
+from depo_lightning.trajectory import Trajectory, from_row, read_jsonl, to_row, write_jsonl
 
 
 def evaluate_stage(config: Config, context: Context, policy: Stage, bc: Stage) -> Stage:
@@ -80,29 +80,44 @@ def earlier_episodes(stored: Path, rollout: Mapping[str, Any], inputs: Mapping[s
     return episodes
 
 
-def validation_rollouts(context: Context, tokenizer: Any) -> Callable[[Any], Mapping[str, float]]:
+def validation_rollouts(context: Context, tokenizer: Any) -> _Validation:
     """A function that plays the validation tasks with a model in training and returns what to log.
 
     A policy in training changes little from one validation to the next, so the episodes of one are the drafts of the
     following one.
     """
     from depo_lightning.agents.chat import ChatRenderer
-    from depo_lightning.evaluation.metrics import summarise
     from depo_lightning.rollouts import RolloutSettings, play_parallel
 
     config = context.config
     tasks = context.make_env().tasks(Split.VALIDATION, config.rollout.validation_tasks)
     rollout = settings(RolloutSettings, config.rollout)
     renderer, workers = ChatRenderer(tokenizer), _workers(config, len(tasks))
-    episodes: list[Trajectory] = []
+    playing: dict[str, Any] = {"make_env": context.make_env, "tasks": tasks, "settings": rollout, "workers": workers}
+    return _Validation(partial(play_parallel, renderer=renderer, **playing))
 
-    def evaluate(model: Any) -> Mapping[str, float]:
-        nonlocal episodes
-        episodes = play_parallel(model, renderer, context.make_env, tasks, rollout, workers, drafts=episodes)
-        metrics = summarise(episodes).metrics
+
+class _Validation:
+    """Plays with the policy it is given, and keeps the episodes as drafts, over a stop of the training as well."""
+
+    def __init__(self, play: Callable[..., list[Trajectory]]) -> None:
+        self.play = play
+        self.episodes: list[Trajectory] = []
+
+    def __call__(self, model: Any) -> Mapping[str, float]:
+        from depo_lightning.evaluation.metrics import summarise
+
+        self.episodes = self.play(model, drafts=self.episodes)
+        metrics = summarise(self.episodes).metrics
         return {name: metrics[name].mean for name in ("invalid_action_rate", "success_rate", "tokens_all", "steps_all")}
 
-    return evaluate
+    def state_dict(self) -> dict[str, Any]:
+        """The episodes."""
+        return {"episodes": [to_row(episode) for episode in self.episodes]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Draft from these."""
+        self.episodes = [from_row(row) for row in state_dict["episodes"]]
 
 
 def _workers(config: Config, episodes: int) -> int:

@@ -15,8 +15,14 @@ def model_identity(model: ModelConfig) -> dict[str, Any]:
 
 
 def trainer_identity(trainer: TrainerConfig) -> dict[str, Any]:
-    """What of the trainer can change weights. Threads and packing change rounding only, and are not part of it."""
-    return plain(trainer, "threads", "packing", "pass_tokens", "flex_attention", "gradient_checkpointing")
+    """What of the trainer can change weights.
+
+    How a batch is shared out over devices, micro-batches, passes and threads changes rounding only, and is no part of
+    it. One device is what keys have said since there was no choice.
+    """
+    rounding = ("threads", "packing", "pass_tokens", "flex_attention", "gradient_checkpointing")
+    sharing = ("devices", "nodes", "strategy", "accumulate", "checkpoint_every")
+    return {**plain(trainer, *rounding, *sharing), "devices": 1}
 
 
 def training_identity(train: TrainConfig, *leave_out: str) -> dict[str, Any]:

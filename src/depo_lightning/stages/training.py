@@ -10,10 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from depo_lightning import team
 from depo_lightning.choices import PackingMode
-from depo_lightning.config import TrainerConfig
+from depo_lightning.config import Strategy, TrainerConfig
+from depo_lightning.curves import parse_curves
 from depo_lightning.processes import cores
 from depo_lightning.progress import console
+from depo_lightning.stages.context import CURVES
+from depo_lightning.store import PROGRESS
 from depo_lightning.tracking import Tracker, lightning_logger
 
 if TYPE_CHECKING:
@@ -21,6 +25,13 @@ if TYPE_CHECKING:
 
     from depo_lightning.data import Packing
     from depo_lightning.modules import Compute
+
+_NOISE = (
+    ".*does not have many workers.*",
+    ".*LeafSpec.*",
+    ".*is_gradient_checkpointing.*",  # Lightning asks, Transformers objects
+    ".*directory .* exists and is not empty.*",  # checkpoints of the training that goes on
+)
 
 
 def use_threads(trainer: TrainerConfig) -> None:
@@ -44,15 +55,16 @@ def packing(trainer: TrainerConfig, model: Any) -> Packing | None:
 
 
 def compute(trainer: TrainerConfig) -> Compute:
-    """How packed batches are computed."""
+    """How batches are computed."""
     from depo_lightning.modules import Compute
 
     threads = _threads(trainer) if trainer.accelerator == "cpu" else 1
-    return Compute(threads, trainer.flex_attention)
+    return Compute(threads, trainer.flex_attention, trainer.strategy is Strategy.fsdp)
 
 
 def _threads(trainer: TrainerConfig) -> int:
-    return trainer.threads or cores()
+    own = trainer.devices if trainer.accelerator == "cpu" else 1
+    return trainer.threads or max(1, cores() // own)
 
 
 def fit(
@@ -67,35 +79,68 @@ def fit(
     seed: int,
     callbacks: Sequence[pl.Callback] = (),
 ) -> None:
-    """Train `module` in place; its curves go to `target/metrics.csv` and live to the tracker under `name/`."""
+    """Train `module` in place; its curves go to `target/metrics.csv` and live to the tracker under `name/`.
+
+    A training that was stopped goes on from its last checkpoint in `target`.
+
+    Raises:
+        Trained: in a process that only trains with the first one. MachineError: another process died.
+    """
     import pytorch_lightning as pl
     from pytorch_lightning.loggers import CSVLogger
+
+    from depo_lightning.modules import Checkpoints
+    from depo_lightning.modules.checkpoints import latest
+    from depo_lightning.stages.strategies import shared, whole_again
 
     for noisy in ("pytorch_lightning.utilities.rank_zero", "lightning_fabric.utilities.seed"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
     use_threads(trainer)
-    if trainer.gradient_checkpointing:
+    if trainer.gradient_checkpointing and trainer.strategy is not Strategy.fsdp:  # which has its own
         model: Any = module.model
         model.gradient_checkpointing_enable({"use_reentrant": False})
+    crew = team.meet(target.name) if team.size(trainer) > 1 else None
     pl.seed_everything(seed, workers=True, verbose=False)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-        warnings.filterwarnings("ignore", message=".*LeafSpec.*")
-        warnings.filterwarnings(
-            "ignore", message=".*is_gradient_checkpointing.*"
-        )  # Lightning asks, Transformers objects
-        pl.Trainer(
+    if crew is not None and crew.rank > 0:
+        torch.manual_seed(seed + crew.rank)  # dropout of its own
+
+    def replay(curves: str) -> None:
+        for step, metrics in parse_curves(curves.splitlines()):
+            (tracker or Tracker(None)).log(metrics, step, name)
+
+    checkpoints = Checkpoints(_progress(target, trainer), trainer.checkpoint_every, target / CURVES, replay)
+    loggers = [CSVLogger(target, name="", version=""), lightning_logger(tracker or Tracker(None), name)]
+    resumed = latest(checkpoints.folder)
+    if resumed is not None and team.rank() == 0:
+        console.print(f"[bold]{name}[/]  goes on after step {int(resumed.stem)}, from its last checkpoint")
+    with warnings.catch_warnings(), team.deaths():
+        for message in _NOISE:
+            warnings.filterwarnings("ignore", message=message)
+        trained = pl.Trainer(
             max_epochs=epochs,
             accelerator=trainer.accelerator,
             devices=trainer.devices,
+            num_nodes=trainer.nodes,
+            strategy="auto" if crew is None else shared(trainer, crew, module.model),
             precision=trainer.precision,  # type: ignore[arg-type]
+            accumulate_grad_batches=trainer.accumulate,
             gradient_clip_val=trainer.gradient_clip,
-            logger=[CSVLogger(target, name="", version=""), lightning_logger(tracker or Tracker(None), name)],
-            callbacks=list(callbacks),
+            logger=loggers,
+            callbacks=[*callbacks, checkpoints],
             default_root_dir=target,
             log_every_n_steps=1,
             enable_checkpointing=False,
             enable_model_summary=False,
             num_sanity_val_steps=0,
-        ).fit(module, datamodule=data)
+        )
+        trained.fit(module, datamodule=data, ckpt_path=resumed, weights_only=False)
+        whole_again(module, trained.strategy)
+    if team.rank() > 0:
+        raise team.Trained
+    checkpoints.finish()
     (target / "hparams.yaml").unlink(missing_ok=True)  # the manifest says what went in
+
+
+def _progress(target: Path, trainer: TrainerConfig) -> Path:
+    """Where checkpoints are: one from another layout would count other batches."""
+    return target / PROGRESS / f"{trainer.strategy}-{team.size(trainer)}x{trainer.accumulate}"

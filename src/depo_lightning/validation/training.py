@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from depo_lightning.config import Config
+from depo_lightning import team
+from depo_lightning.choices import PackingMode
+from depo_lightning.config import Config, Strategy, TrainerConfig
 from depo_lightning.validation.rules import COUNT, FRACTION, POSITIVE, Rule, at_least, fraction, positive, rule_faults
 
 _STAGES = ("bc", "filtered_bc", "depo")
@@ -27,7 +29,10 @@ RULES: tuple[Rule, ...] = (
     ("depo.validate_every", at_least(0), "must be 0 (once an epoch) or more"),
 )
 TRAINER_RULES: tuple[Rule, ...] = (
-    ("trainer.devices", lambda value: value == 1, "must be 1: several devices are not supported yet"),
+    ("trainer.devices", at_least(1), COUNT),
+    ("trainer.nodes", at_least(1), COUNT),
+    ("trainer.accumulate", at_least(1), COUNT),
+    ("trainer.checkpoint_every", at_least(0), "minutes; must be 0 (each step) or more, or null for no checkpoints"),
     ("trainer.accelerator", lambda value: value in ("cpu", "gpu", "cuda", "mps"), "choose cpu, gpu or mps"),
     ("trainer.precision", lambda value: value in _PRECISIONS, f"choose one of {_PRECISIONS}"),
     ("trainer.threads", at_least(1), COUNT),
@@ -51,7 +56,33 @@ def faults(config: Config) -> Iterator[str]:
     if config.trainer.flex_attention and config.trainer.accelerator == "cpu":
         yield "trainer.flex_attention=true: has no backward pass on a CPU; set it to false, or trainer=gpu"
     if config.trainer.accelerator in ("gpu", "cuda"):
-        import torch
+        yield from _gpu_faults(config.trainer)
+    yield from _strategy_faults(config.trainer)
+    yield from team.faults(config)
 
-        if not torch.cuda.is_available():
-            yield f"trainer.accelerator={config.trainer.accelerator!r}: this machine has no CUDA GPU; use trainer=cpu"
+
+def _gpu_faults(trainer: TrainerConfig) -> Iterator[str]:
+    import torch
+
+    there = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if there == 0:
+        yield f"trainer.accelerator={trainer.accelerator!r}: this machine has no CUDA GPU; use trainer=cpu"
+    elif trainer.devices > there:
+        yield f"trainer.devices={trainer.devices}: this machine has {there} CUDA GPU(s); set at most that"
+
+
+def _strategy_faults(trainer: TrainerConfig) -> Iterator[str]:
+    if trainer.strategy is Strategy.single and trainer.devices * trainer.nodes > 1:
+        yield (
+            f"trainer.devices={trainer.devices}, nodes={trainer.nodes}: strategy single is for one device; write "
+            "trainer=ddp, or trainer=fsdp for a model that fits no single GPU"
+        )
+    if trainer.strategy is not Strategy.fsdp:
+        return
+    if trainer.accelerator not in ("gpu", "cuda"):
+        yield f"trainer.strategy=fsdp: needs GPUs, not accelerator={trainer.accelerator}; on CPUs use trainer=ddp"
+    if trainer.packing is not PackingMode.padding:
+        yield (
+            f"trainer.packing={trainer.packing}: under fsdp all devices must make the same passes over the model; "
+            "write trainer.packing=padding"
+        )
