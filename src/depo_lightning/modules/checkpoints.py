@@ -48,8 +48,7 @@ class Checkpoints(pl.Callback):
         self._last = time.monotonic()
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Let curves go on at the right step: Lightning counts one too many after a checkpoint before a batch."""
-        trainer.fit_loop.epoch_loop._batches_that_stepped = trainer.global_step
+        """Tell the curves so far, and start the clock."""
         self._last = time.monotonic()
         if self.earlier and trainer.is_global_zero:
             self.replay(self.earlier)
@@ -61,6 +60,8 @@ class Checkpoints(pl.Callback):
         if self._random:
             _set_random_state(self._random[trainer.global_rank])
             self._random = []
+            # the step that curves are logged at: after a checkpoint before a batch Lightning counts one too many
+            trainer.fit_loop.epoch_loop._batches_that_stepped = trainer.global_step
         elif trainer.global_step > 0 and batch_idx % trainer.accumulate_grad_batches == 0 and self._due(trainer):
             self._save(trainer)
 
@@ -75,7 +76,7 @@ class Checkpoints(pl.Callback):
             logger.save()
         self._random = _of_all(trainer, _random_state())
         partial = self.folder / "partial"
-        trainer.save_checkpoint(partial)
+        trainer.save_checkpoint(partial, weights_only=False)
         if trainer.is_global_zero:
             sync(partial)
             target = self.folder / f"{trainer.global_step:012d}{_SUFFIX}"

@@ -45,6 +45,10 @@ class PolicyModule(pl.LightningModule):
         self._trained = {name for name, parameter in named if parameter.requires_grad}
         self._groups = parameter_groups(model, optimizer)  # shards, which parameters become under FSDP, have no shape
 
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """Forget what earlier steps logged; Lightning would log it again wherever a step has no value of its own."""
+        self.trainer.fit_loop.epoch_loop._results.reset()
+
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Log the gradient norm, which Lightning calls for just before it clips."""
         norm = gradient_norm(self.model.parameters())

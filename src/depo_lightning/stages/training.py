@@ -31,6 +31,7 @@ _NOISE = (
     ".*LeafSpec.*",
     ".*is_gradient_checkpointing.*",  # Lightning asks, Transformers objects
     ".*directory .* exists and is not empty.*",  # checkpoints of the training that goes on
+    ".*dataloader is not resumable.*",  # the data module is
 )
 
 
