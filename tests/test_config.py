@@ -16,7 +16,7 @@ CONF = Path(__file__).parents[1] / "conf"
 ADDED = {"experiment", "sweeps"}  # groups that are not in the defaults
 FILES = [path for path in CONF.glob("*/*.yaml") if path.parent.name != "specialise"]  # conf/sweeps is a link to sweeps/
 CHOICES = sorted(f"{'+' if p.parent.name in ADDED else ''}{p.parent.name}={p.stem}" for p in FILES)
-NEEDS_A_GPU = {"trainer=gpu"}
+NEEDS_A_GPU = {"trainer=gpu", "trainer=ddp", "trainer=fsdp"}
 
 
 @pytest.mark.parametrize("choice", CHOICES)
@@ -64,7 +64,13 @@ def test_all_faults_are_reported_at_once(compose_config: Callable[..., Config]) 
         ("bc.warmup=1", "bc.warmup"),
         ("rollout.max_context=64", "no turn fits"),
         ("trainer.precision=foo", "trainer.precision"),
-        ("trainer.devices=2", "several devices"),
+        ("trainer.devices=2", "write trainer=ddp"),
+        ("trainer.devices=0", "at least 1"),
+        ("trainer.nodes=0", "at least 1"),
+        ("trainer.accumulate=0", "at least 1"),
+        ("trainer.checkpoint_every=-1", "null for no checkpoints"),
+        ("trainer.strategy=fsdp", "needs GPUs"),
+        ("trainer.strategy=fsdp", "packing=padding"),
         ("trainer.pass_tokens=0", "at least 1"),
         ("trainer.flex_attention=true", "no backward pass on a CPU"),
         ("depo.lora.rank=0", "depo.lora"),
@@ -83,3 +89,21 @@ def test_all_faults_are_reported_at_once(compose_config: Callable[..., Config]) 
 def test_a_broken_rule_is_named(override: str, word: str, compose_config: Callable[..., Config]) -> None:
     with pytest.raises(ConfigError, match=word):
         validate(compose_config(override))
+
+
+def test_several_nodes_are_started_by_torchrun(
+    compose_config: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = compose_config("trainer=ddp", "trainer.accelerator=cpu", "trainer.nodes=2")
+    with pytest.raises(ConfigError, match=r"torchrun --nnodes=2 --nproc-per-node=2"):
+        validate(config)
+    told = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "4", "MASTER_ADDR": "localhost", "MASTER_PORT": "1"}
+    for name, value in told.items():
+        monkeypatch.setenv(name, value)
+    validate(config)
+    config.trainer.nodes = 1
+    with pytest.raises(ConfigError, match="torchrun started 4 processes"):
+        validate(config)
+    config.trainer.nodes, config.sweep = 2, "multirun/one"
+    with pytest.raises(ConfigError, match="torchrun runs one job"):
+        validate(config)

@@ -31,3 +31,18 @@ def test_grouping_by_tree_has_keys_of_its_own(compose_config: Callable[..., Conf
 def test_an_unknown_grouping_is_refused(compose_config: Callable[..., Config]) -> None:
     with pytest.raises(HydraException, match="grouping"):
         compose_config("depo.grouping=forest")
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "trainer.devices=4",
+        "trainer.nodes=2",
+        "trainer.strategy=ddp",
+        "trainer.accumulate=8",
+        "trainer.checkpoint_every=null",
+    ],
+)
+def test_how_a_batch_is_shared_out_is_in_no_key(override: str, compose_config: Callable[..., Config]) -> None:
+    assert keys(compose_config(override)) == keys(compose_config())
+    assert keys(compose_config("trainer.gradient_clip=2.0")) != keys(compose_config())
