@@ -117,7 +117,8 @@ def meet(stage: str) -> Team:
         if _team is None:
             assert _config is not None, "several processes train within a run of the pipeline"
             _start(_config)
-        _tell(stage)
+        with deaths():
+            _tell(stage)
     assert _team is not None
     return _team
 

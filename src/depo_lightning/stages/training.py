@@ -101,6 +101,8 @@ def fit(
         model: Any = module.model
         model.gradient_checkpointing_enable({"use_reentrant": False})
     crew = team.meet(target.name) if team.size(trainer) > 1 else None
+    if callbacks and trainer.strategy is Strategy.fsdp:
+        console.print(f"[dim]{name}: no validation rollouts, as no process has the whole model[/]")
     pl.seed_everything(seed, workers=True, verbose=False)
     if crew is not None and crew.rank > 0:
         torch.manual_seed(seed + crew.rank)  # dropout of its own
