@@ -71,6 +71,7 @@ def test_all_faults_are_reported_at_once(compose_config: Callable[..., Config]) 
         ("trainer.checkpoint_every=-1", "null for no checkpoints"),
         ("trainer.strategy=fsdp", "needs GPUs"),
         ("trainer.strategy=fsdp", "packing=padding"),
+        ("trainer.strategy=fsdp", "for one write trainer=gpu"),
         ("trainer.pass_tokens=0", "at least 1"),
         ("trainer.flex_attention=true", "no backward pass on a CPU"),
         ("depo.lora.rank=0", "depo.lora"),

@@ -79,6 +79,8 @@ def _strategy_faults(trainer: TrainerConfig) -> Iterator[str]:
         )
     if trainer.strategy is not Strategy.fsdp:
         return
+    if trainer.devices * trainer.nodes == 1:
+        yield "trainer.devices=1: strategy fsdp shares a model out over several devices; for one write trainer=gpu"
     if trainer.accelerator not in ("gpu", "cuda"):
         yield f"trainer.strategy=fsdp: needs GPUs, not accelerator={trainer.accelerator}; on CPUs use trainer=ddp"
     if trainer.packing is not PackingMode.padding:
