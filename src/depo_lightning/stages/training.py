@@ -32,6 +32,7 @@ _NOISE = (
     ".*is_gradient_checkpointing.*",  # Lightning asks, Transformers objects
     ".*directory .* exists and is not empty.*",  # checkpoints of the training that goes on
     ".*dataloader is not resumable.*",  # the data module is
+    ".*sync_dist=True.*",  # the first process alone plays validation episodes; the rest is logged summed up
 )
 
 
