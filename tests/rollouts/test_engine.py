@@ -3,129 +3,23 @@
 from __future__ import annotations
 
 import os
-import random
 import signal
-import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, PreTrainedModel
+from tests.rollouts.world import MODEL, RENDERER, SETTINGS, TASKS, TOKENIZER, FakeEnv, adapted, gpt2, llama, record
+from transformers import PreTrainedModel
 
-from depo_lightning.agents.chat import ChatRenderer
 from depo_lightning.agents.react import FormatError, parse_turn
-from depo_lightning.envs.base import Split, StepResult, TextEnv
+from depo_lightning.envs.base import StepResult, TextEnv
 from depo_lightning.errors import ConfigError, MachineError
-from depo_lightning.models import LoraSettings, add_lora, fit_tokenizer
-from depo_lightning.rollouts import RolloutSettings, bands, engine, play, play_parallel
-from depo_lightning.rollouts.bands import make_bands
+from depo_lightning.rollouts import RolloutSettings, play, play_parallel
 from depo_lightning.rollouts.cache import RowCache
 from depo_lightning.rollouts.decoder import Decoder
-from depo_lightning.rollouts.drafts import PhraseBook
 from depo_lightning.trajectory import Status, Trajectory
-
-COLOURS = ("red", "green", "blue", "purple", "yellow", "grey")
-OBJECTS = ("ball", "key", "box")
-PHRASES = (rf" (?:{'|'.join(COLOURS)}) (?:{'|'.join(OBJECTS)})",)
-
-
-def describe(generator: random.Random) -> str:
-    things = [
-        f" a {generator.choice(COLOURS)} {generator.choice(OBJECTS)} {generator.randint(1, 12)}" for _ in range(3)
-    ]
-    return "You see" + ",".join(things[: generator.randint(1, 3)]) + "."
-
-
-class FakeEnv(TextEnv):
-    """Answers depend on task and past actions; ends with the given chance per step; refuses the empty action."""
-
-    name = "fake"
-    system_prompt = "Find the ball."
-    phrases = PHRASES
-    end_chance = 0.25
-
-    def reset(self, task: int) -> str:
-        self.generator = random.Random(task)
-        return "Goal: " + describe(self.generator)
-
-    def step(self, action: str) -> StepResult:
-        self.generator = random.Random(zlib.crc32(action.encode()) ^ self.generator.getrandbits(30))
-        done = self.generator.random() < self.end_chance
-        return StepResult(describe(self.generator), 0.9 * done, done, valid=bool(action), success=done)
-
-    def actions(self) -> list[str]:
-        return ["go"]
-
-    def snapshot(self) -> Any:
-        return self.generator.getstate()
-
-    def restore(self, mark: Any) -> None:
-        self.generator.setstate(mark)
-
-    def tasks(self, split: Split, count: int) -> list[int]:
-        return list(range(count))
-
-    def level(self, task: int) -> str:
-        return f"level {task % 3}"
-
-
-_generator = random.Random(0)
-TOKENIZER = fit_tokenizer([describe(_generator) for _ in range(200)], PHRASES, 300)
-RENDERER = ChatRenderer(TOKENIZER)
-SETTINGS = RolloutSettings(max_steps=5, max_new_tokens=8, temperature=1.0, batch_size=32, max_context=220)
-TASKS = list(range(32))
-
-
-def randomised(model: PreTrainedModel, eot_scale: float = 1.0) -> PreTrainedModel:
-    """Weights large enough for varied text, in float64; the end-of-turn token is made more or less likely."""
-    torch.manual_seed(0)
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if "norm" not in name and "ln_" not in name:
-                parameter.normal_(0, 0.25)
-        model.get_output_embeddings().weight[TOKENIZER.eos_token_id] *= eot_scale
-    return model.double().eval()
-
-
-def llama(kv_heads: int = 4, eot_scale: float = 2.5) -> PreTrainedModel:
-    config = LlamaConfig(
-        vocab_size=len(TOKENIZER),
-        hidden_size=32,
-        num_hidden_layers=2,
-        intermediate_size=48,
-        num_attention_heads=4,
-        num_key_value_heads=kv_heads,
-        max_position_embeddings=256,
-        attn_implementation="sdpa",
-    )
-    return randomised(LlamaForCausalLM(config), eot_scale)
-
-
-def gpt2() -> PreTrainedModel:
-    config = GPT2Config(vocab_size=len(TOKENIZER), n_embd=32, n_layer=2, n_head=4, n_positions=220)
-    return randomised(GPT2LMHeadModel(config), eot_scale=2.5)
-
-
-MODEL = llama()
-
-
-def adapted() -> PreTrainedModel:
-    model = add_lora(llama(), LoraSettings(rank=2))
-    torch.manual_seed(1)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.requires_grad:
-                parameter.normal_(0, 0.2)
-    return model.double()
-
-
-def record(trajectories: Iterable[Trajectory]) -> list[Trajectory]:
-    """Without the wall clock."""
-    timeless = [{key: value for key, value in t.extra.items() if key != "seconds"} for t in trajectories]
-    return [replace(t, extra=extra) for t, extra in zip(trajectories, timeless, strict=True)]
 
 
 def generate(model: PreTrainedModel, ids: list[int], noise: Iterable[float], temperature: float) -> list[int]:
@@ -200,117 +94,6 @@ def test_rows_of_unlike_length_share_a_pass_up_to_the_models_last_position() -> 
         logits = decoder.feed(cache, [ids[0][210:], ids[1][1:200]], [210, 1], [2, 1])
         whole = [model(torch.tensor([row])).logits[0] for row in (ids[0], ids[1][:200])]
     torch.testing.assert_close(logits, torch.stack([whole[0][-2], whole[0][-1], whole[1][-1]]))
-
-
-def misguided(episodes: list[Trajectory]) -> list[Trajectory]:
-    """Drafts of every kind: right, wrong in the middle, shorter, longer, of other tasks, ended early, empty."""
-    drafts = []
-    for index, episode in enumerate(episodes):
-        steps = list(episode.steps)
-        kind = index % 7
-        if kind == 1:
-            steps = [replace(step, text=step.text[: len(step.text) // 2] + " key" + step.text[3:]) for step in steps]
-        elif kind == 2:
-            steps = [replace(step, text=step.text[:5]) for step in steps]
-        elif kind == 3:
-            steps = [replace(step, text=step.text + " You see a red ball 1." * 9) for step in steps]
-        elif kind == 4:
-            steps = [
-                replace(step, text=other.text) for step, other in zip(steps, episodes[index - 1].steps, strict=False)
-            ]
-        elif kind == 5:
-            episode = replace(episode, status=Status.CRASHED, error="gone")
-            steps = steps[:1]
-        elif kind == 6:
-            steps = [replace(step, text="") for step in steps]
-        drafts.append(replace(episode, steps=tuple(steps)))
-    return [*drafts, replace(episodes[0], task=1000)]
-
-
-@pytest.mark.parametrize("temperature", [0.0, 1.0])
-def test_drafts_change_nothing_but_the_number_of_passes(temperature: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    passes: list[int] = []
-    feed = Decoder.feed
-
-    def counted(self: Decoder, *args: Any) -> torch.Tensor:
-        passes.append(1)
-        return feed(self, *args)
-
-    monkeypatch.setattr(Decoder, "feed", counted)
-    settings = replace(SETTINGS, temperature=temperature, batch_size=1)
-    plain = play(MODEL, RENDERER, FakeEnv, TASKS, settings)
-    alone = len(passes)
-    assert record(play(MODEL, RENDERER, FakeEnv, TASKS, settings, drafts=plain)) == record(plain)
-    # Random weights say much that is not tokenised as it was said, which no draft can foresee.
-    assert len(passes) - alone < 0.9 * alone
-    assert record(play(MODEL, RENDERER, FakeEnv, TASKS, settings, drafts=misguided(plain))) == record(plain)
-    passes.clear()
-    assert record(play(MODEL, RENDERER, FakeEnv, TASKS, settings, drafts=misguided(plain) + plain)) == record(plain)
-    assert len(passes) < 0.9 * alone  # the second draft of a task serves where the first fails
-    mixed = play(MODEL, RENDERER, FakeEnv, TASKS, replace(settings, batch_size=9), drafts=misguided(plain))
-    assert record(mixed) == record(plain)
-
-
-def test_prompts_in_small_pieces_and_prefixes_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = play(MODEL, RENDERER, FakeEnv, TASKS, SETTINGS)
-    monkeypatch.setattr(bands, "_PASS_TOKENS", 2)
-    monkeypatch.setattr(engine, "_PREFIX", 10**6)
-    assert record(play(MODEL, RENDERER, FakeEnv, TASKS, replace(SETTINGS, batch_size=5))) == record(whole)
-
-
-def test_the_prefix_of_all_prompts_is_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Instructed(FakeEnv):
-        system_prompt = "You see a red ball 3, a grey key 4, a blue box 1. " * 3
-
-    fed: list[int] = []
-    feed = Decoder.feed
-
-    def counted(self: Decoder, cache: RowCache, tokens: list[list[int]], *args: Any) -> torch.Tensor:
-        fed.extend(map(len, tokens))
-        return feed(self, cache, tokens, *args)
-
-    monkeypatch.setattr(Decoder, "feed", counted)
-    shared = play(MODEL, RENDERER, Instructed, TASKS, SETTINGS)
-    with_sharing = sum(fed)
-    monkeypatch.setattr(engine, "_PREFIX", 10**6)
-    apart = play(MODEL, RENDERER, Instructed, TASKS, SETTINGS)
-    system = {"role": "system", "content": Instructed.system_prompt}
-    length = len(RENDERER.prompt_ids([system, {"role": "user", "content": ""}]))
-    assert record(shared) == record(apart)
-    assert sum(fed) - 2 * with_sharing > (len(TASKS) - 2) * (length - 12)
-
-
-def test_a_row_moves_through_bands_unchanged() -> None:
-    ids = torch.randint(5, 300, (3, 200), generator=torch.Generator().manual_seed(0)).tolist()
-    decoder, short, long = Decoder(MODEL), RowCache(60), RowCache(220)
-    short.reserve(3)
-    with torch.no_grad():
-        decoder.feed(short, [row[:60] for row in ids], [0] * 3, [0] * 3)
-        for target, source in enumerate((2, 0)):
-            long.reserve(target + 1)
-            long.write(target, short.read(source, 60))
-        logits = decoder.feed(long, [ids[2][60:], ids[0][60:90]], [60, 60], [1, 1])
-        expected = [MODEL(torch.tensor([row])).logits[0, -1] for row in (ids[2], ids[0][:90])]
-    torch.testing.assert_close(logits, torch.stack(expected))
-
-
-def test_storage_follows_the_rows_in_play() -> None:
-    assert [band.capacity for band in make_bands(2048)] == [256, 512, 1024, 2048]
-    assert [band.capacity for band in make_bands(100)] == [100]
-    cache = RowCache(50)
-    for rows in [*range(1, 41), *range(39, 0, -1)]:
-        cache.reserve(rows)
-        assert rows * 51 <= cache.positions_held() <= 2 * rows * 51
-
-
-def test_the_phrase_book_knows_what_was_said_last() -> None:
-    book = PhraseBook({9})
-    book.learn([1, 2, 3, 4, 5, 6, 9, 7], 0)
-    assert book.guess([0, 0, 1, 2, 3]) == [4, 5, 6, 9]
-    assert book.guess([3, 2, 1]) == []
-    book.learn([1, 2, 3, 8], 3)
-    assert book.guess([0, 0, 1, 2, 3]) == [8]
-    assert book.guess([]) == []
 
 
 def test_batch_size_and_order_change_nothing() -> None:
