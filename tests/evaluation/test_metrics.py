@@ -48,7 +48,18 @@ def test_metrics_by_hand(mixed):
     assert summary["success_rate"].n == 3
     assert summary.counts == {"episodes": 4, "finished": 2, "truncated": 1, "crashed": 1, "successes": 2}
     assert summary.timing["seconds_per_episode"].mean == pytest.approx(3)
-    assert "seconds_per_episode" not in summary.metrics
+    assert not summary.timing.keys() & summary.metrics.keys()
+
+
+def test_seconds_per_turn_weigh_turns_alike_and_err_by_episode(episode):
+    """Σ seconds / Σ turns = 9 / 3; the residuals of the two episodes are −1 and 1."""
+    played = [episode(0, [5], True), episode(1, [5, 5], True), episode(2, [5], False, status=Status.CRASHED)]
+    for trajectory, seconds in zip(played, ([2.0], [4.0, 3.0], [99.0]), strict=True):
+        trajectory.extra["turn_seconds"] = seconds
+    estimate = summarise(played).timing["seconds_per_turn"]
+    assert (estimate.mean, estimate.n) == (3.0, 2)
+    assert estimate.se == pytest.approx(math.sqrt(2 * 2) / 3)
+    assert math.isnan(summarise([episode(3, [5], True)]).timing["seconds_per_turn"].mean)
 
 
 def test_a_crash_is_not_a_failure(mixed, episode):

@@ -117,7 +117,8 @@ def test_fields_of_a_trajectory() -> None:
     assert len({t.id for t in played}) == len(TASKS)
     for t in played:
         assert (t.env, t.seed, t.level, t.system) == ("fake", 0, f"level {t.task % 3}", "Find the ball.")
-        assert t.extra["seconds"] > 0
+        assert t.extra["seconds"] > sum(t.extra["turn_seconds"]) > 0
+        assert len(t.extra["turn_seconds"]) == t.t_step
         assert t.success == (t.status is Status.FINISHED)
         assert t.reward == (0.9 if t.success else 0.0)
         if t.status is Status.TRUNCATED:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from depo_lightning.agents.react import ONE_ACTION_ONLY
 from depo_lightning.envs.base import Split, StepResult, TextEnv
 from depo_lightning.rollouts.episode import Episode
@@ -64,7 +66,7 @@ def test_an_episode_to_its_end() -> None:
     )
     assert (row.id, row.task, row.seed, row.level, row.system) == ("stub-7-1", 7, 1, "easy", "Go.")
     assert (row.status, row.reward, row.success, row.error) == (Status.FINISHED, 0.8, True, "")
-    assert list(row.extra) == ["seconds"]
+    assert list(row.extra) == ["seconds", "turn_seconds"]
 
 
 def test_two_actions_are_answered_without_the_environment() -> None:
@@ -97,6 +99,21 @@ def test_reward_of_a_truncated_episode_is_the_environments_but_it_is_no_success(
     cut.play("Action: go", 1)
     row = cut.trajectory()
     assert (row.status, row.reward, row.success) == (Status.TRUNCATED, 0.25, False)
+
+
+def test_a_turn_takes_the_time_from_its_observation_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    monkeypatch.setattr("time.perf_counter", lambda: clock[0])
+
+    def slow(action: str) -> StepResult:
+        clock[0] += 100.0  # the environment's time is no turn's
+        return StepResult("on", 0.5, done=action == "stop", valid=True)
+
+    timed = episode(slow)
+    for seconds, action in ((2.0, "go"), (0.25, "stop")):
+        clock[0] += seconds
+        timed.play(f"Action: {action}", 1)
+    assert timed.trajectory().extra == {"seconds": 202.25, "turn_seconds": [2.0, 0.25]}
 
 
 def test_a_crash_has_an_error_and_no_reward() -> None:

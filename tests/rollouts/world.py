@@ -114,5 +114,6 @@ def adapted() -> PreTrainedModel:
 
 def record(trajectories: Iterable[Trajectory]) -> list[Trajectory]:
     """Without the wall clock."""
-    timeless = [{key: value for key, value in t.extra.items() if key != "seconds"} for t in trajectories]
+    clocks = {"seconds", "turn_seconds"}
+    timeless = [{key: value for key, value in t.extra.items() if key not in clocks} for t in trajectories]
     return [replace(t, extra=extra) for t, extra in zip(trajectories, timeless, strict=True)]

@@ -107,7 +107,8 @@ def summarise(trajectories: Iterable[Trajectory]) -> Summary:
     Metrics: `success_rate`, `mean_reward`; `tokens_all`, `steps_all` (T@All, S@All: per episode, over all);
     `tokens_success`, `steps_success` (T@Succ, S@Succ: over successful ones); `tokens_per_step` (all tokens / all
     turns), `invalid_action_rate` (refused turns / all turns), `tokens_per_success` (all tokens / successes).
-    Timing: `seconds_per_episode`, over episodes that carry `extra["seconds"]`.
+    Timing: `seconds_per_episode`, over episodes that carry `extra["seconds"]`; `seconds_per_turn` (all seconds / all
+    turns), over those that carry `extra["turn_seconds"]`.
     """
     episodes = list(trajectories)
     ran = [t for t in episodes if t.status is not Status.CRASHED]
@@ -124,8 +125,16 @@ def summarise(trajectories: Iterable[Trajectory]) -> Summary:
         "invalid_action_rate": ratio_estimate([invalid_turns(t) for t in ran], steps),
         "tokens_per_success": ratio_estimate(tokens, [succeeded(t) for t in ran]),
     }
+    return Summary(metrics, _counts(episodes, len(wins)), _timing(ran))
+
+
+def _timing(ran: Sequence[Trajectory]) -> dict[str, Estimate]:
     seconds = [float(t.extra["seconds"]) for t in ran if t.extra.get("seconds") is not None]
-    return Summary(metrics, _counts(episodes, len(wins)), {"seconds_per_episode": mean_estimate(seconds)})
+    turns = [t.extra["turn_seconds"] for t in ran if t.extra.get("turn_seconds") is not None]
+    return {
+        "seconds_per_episode": mean_estimate(seconds),
+        "seconds_per_turn": ratio_estimate([sum(episode) for episode in turns], [len(episode) for episode in turns]),
+    }
 
 
 def _column(trajectories: Sequence[Trajectory], name: str) -> list[float]:

@@ -23,7 +23,7 @@ _METRICS: dict[str, _FORM] = {
     "invalid_action_rate": ("invalid actions", 3),
     "tokens_per_success": ("tokens/success", 1),
 }
-_TIMING: dict[str, _FORM] = {"seconds_per_episode": ("seconds/episode", 3)}
+_TIMING: dict[str, _FORM] = {"seconds_per_episode": ("seconds/episode", 3), "seconds_per_turn": ("seconds/turn", 3)}
 DIFFERENCES: dict[str, _FORM] = {
     "success": ("success rate", 3),
     "reward": ("mean reward", 3),

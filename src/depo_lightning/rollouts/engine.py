@@ -40,8 +40,9 @@ def play(
 ) -> list[Trajectory]:
     """Play one episode per task; returns trajectories in the order of `tasks`.
 
-    The same arguments give the same trajectories, apart from `extra["seconds"]` (wall clock from an episode's entry
-    to its exit). The order of tasks, the batch size and the drafts touch the logits by rounding only.
+    The same arguments give the same trajectories, apart from the wall clock in their extras (see `Episode`; a turn's
+    seconds are those of all passes that its batch takes meanwhile). The order of tasks, the batch size and the drafts
+    touch the logits by rounding only.
 
     Args:
         model: causal language model of `transformers` (or PEFT around one) with full attention in all layers.

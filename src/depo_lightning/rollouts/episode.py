@@ -14,6 +14,10 @@ from depo_lightning.trajectory import Status, Step, Trajectory
 class Episode:
     """Plays agent turns in an environment and keeps the record. It knows texts only, no tokens but their count.
 
+    The record's extras hold the wall clock: `seconds` of the episode, and `turn_seconds` of every turn, from the moment
+    its observation stands in `messages` to the call of `play`. Where episodes share a batch or a server, a turn's
+    seconds hold what it waits for others.
+
     Attributes:
         messages: the conversation so far, as the renderer takes it.
         status: None while the episode goes on.
@@ -23,7 +27,8 @@ class Episode:
         self.env, self.task, self.seed, self.max_steps = env, task, seed, max_steps
         self.status: Status | None = None
         self.messages: list[Message] = []
-        self._started = time.perf_counter()
+        self._started = self._observed = time.perf_counter()
+        self._turn_seconds: list[float] = []
         self._steps: list[Step] = []
         self._extra: dict[str, Any] = {}
         self._error = self._level = self._observation = ""
@@ -34,10 +39,11 @@ class Episode:
             self._level = env.level(task)
             self._observe(env.reset(task))
         except Exception as error:  # whatever an environment raises ends this episode only, and is reported
-            self._crash(error)
+            self.crash(error)
 
     def play(self, text: str, tokens: int) -> None:
         """Carry out one agent turn of `tokens` generated tokens."""
+        self._turn_seconds.append(round(time.perf_counter() - self._observed, 6))
         turn, valid = Turn(thought="", action=""), False
         observation = self._observation
         try:
@@ -47,7 +53,7 @@ class Episode:
         except FormatError as error:  # answered without the environment, as the reference client does
             reply = str(error)
         except Exception as error:  # see the constructor
-            self._crash(error)
+            self.crash(error)
             reply = ""
         self._steps.append(Step(observation, turn.thought, turn.action, text, tokens, valid))
         self.messages.append({"role": "assistant", "content": text})
@@ -63,6 +69,11 @@ class Episode:
         """End the episode before the environment does; `reason` goes to the trajectory's extras."""
         self._extra["reason"] = reason
         self._close(Status.TRUNCATED)
+
+    def crash(self, error: Exception) -> None:
+        """End the episode for a fault of the machinery; the record names it."""
+        self._error = f"{type(error).__name__}: {error}"
+        self._close(Status.CRASHED)
 
     def trajectory(self) -> Trajectory:
         """The record of an episode that has ended.
@@ -82,16 +93,13 @@ class Episode:
             status=self.status,
             level=self._level,
             error=self._error,
-            extra=self._extra,
+            extra={**self._extra, "turn_seconds": self._turn_seconds},
         )
 
     def _observe(self, observation: str) -> None:
         self._observation = observation
         self.messages.append({"role": "user", "content": observation})
-
-    def _crash(self, error: Exception) -> None:
-        self._error = f"{type(error).__name__}: {error}"
-        self._close(Status.CRASHED)
+        self._observed = time.perf_counter()
 
     def _close(self, status: Status) -> None:
         self.status = status
