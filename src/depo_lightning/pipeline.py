@@ -66,7 +66,7 @@ def plan(config: Config, context: Context) -> Plan:
     if Policy.depo in config.policies:
         trained[main] = ("depo", preferred(config.efficiency))
     policies = {name: stage for name, (_, stage) in trained.items()}
-    evaluations = {name: evaluate.evaluate_stage(config, context, stage, bc) for name, stage in policies.items()}
+    evaluations = {name: evaluate.evaluate_stage(config, context, name, stage, bc) for name, stage in policies.items()}
     steps = [
         ("collect", "collect", collected),
         ("tokenizer", "tokenizer", tokenizer),

@@ -13,11 +13,11 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf
 
-from depo_lightning.config import collection, environments, models, thresholds
+from depo_lightning.config import collection, environments, models, rollouts, thresholds
 from depo_lightning.config.collection import RephraserConfig, ScriptedTeacherConfig, SearchConfig, TeacherConfig
 from depo_lightning.config.environments import BabyAIConfig, EnvConfig
 from depo_lightning.config.models import LoraConfig, ModelConfig, TinyConfig
-from depo_lightning.config.rollouts import RolloutConfig
+from depo_lightning.config.rollouts import Backend, RolloutConfig, ServerRolloutConfig
 from depo_lightning.config.thresholds import AbsoluteThresholds, RelativeThresholds, ThresholdsConfig
 from depo_lightning.config.training import (
     BCConfig,
@@ -36,6 +36,7 @@ __all__ = [
     "BCConfig",
     "BCData",
     "BabyAIConfig",
+    "Backend",
     "Config",
     "DepoConfig",
     "EfficiencyConfig",
@@ -51,6 +52,7 @@ __all__ = [
     "RolloutConfig",
     "ScriptedTeacherConfig",
     "SearchConfig",
+    "ServerRolloutConfig",
     "Strategy",
     "TeacherConfig",
     "ThresholdsConfig",
@@ -119,7 +121,7 @@ def register() -> None:
     """Put the schemas into Hydra's ConfigStore; `conf/` extends them."""
     store = ConfigStore.instance()
     store.store(name="schema", node=Config)
-    for part in (environments, models, thresholds, collection):
+    for part in (environments, models, thresholds, collection, rollouts):
         for group, name, node in part.SCHEMAS:
             store.store(group=group, name=name, node=node)
 

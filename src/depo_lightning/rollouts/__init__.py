@@ -1,7 +1,9 @@
 """Rollouts: playing a policy in an environment, many episodes at a time."""
 
+from depo_lightning.rollouts.endpoint import ServerSettings
 from depo_lightning.rollouts.engine import play
 from depo_lightning.rollouts.parallel import play_parallel
+from depo_lightning.rollouts.server import play_on_server
 from depo_lightning.rollouts.settings import RolloutSettings
 
-__all__ = ["RolloutSettings", "play", "play_parallel"]
+__all__ = ["RolloutSettings", "ServerSettings", "play", "play_on_server", "play_parallel"]

@@ -17,6 +17,11 @@ def episode_noise(seed: int, task: int, turns: int, tokens: int) -> NDArray[np.f
     return np.random.default_rng([seed, task]).random((turns, tokens))
 
 
+def turn_seed(seed: int, task: int, turn: int) -> int:
+    """The seed in [0, 2³¹) that a server draws a turn with: the same for every policy, another for every turn."""
+    return int(np.random.SeedSequence([seed, task, turn]).generate_state(1)[0] >> 1)
+
+
 def sample(logits: Tensor, uniforms: Tensor, temperature: float) -> Tensor:
     """Token ids by the inverse of the cumulative distribution, `(B, V)` and `(B,)` → `(B,)`.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,6 +51,16 @@ class RolloutSettings:
 _FROM_ZERO = ("temperature", "seed")
 
 
+def check_tasks(tasks: Sequence[int]) -> None:
+    """Refuse tasks that cannot be played.
+
+    Raises:
+        ConfigError: tasks repeat or are negative.
+    """
+    if faults := list(_task_faults(tasks)):
+        raise ConfigError(faults)
+
+
 def check_play(model: nn.Module, tasks: Sequence[int], settings: RolloutSettings) -> None:
     """Refuse what `play` could not carry out.
 
@@ -58,12 +68,7 @@ def check_play(model: nn.Module, tasks: Sequence[int], settings: RolloutSettings
         ConfigError: tasks repeat or are negative; the model's context is shorter than the settings', or some of its
             layers attend to a window only.
     """
-    faults = []
-    repeated = [task for task, count in Counter(tasks).items() if count > 1]
-    if repeated:
-        faults.append(f"tasks: {repeated[:5]} occur more than once; each would be the same episode again")
-    if any(task < 0 for task in tasks):
-        faults.append("tasks: indices must be at least 0")
+    faults = list(_task_faults(tasks))
     policy: Any = model  # a module's attributes have no types
     config = policy.config.get_text_config()
     longest = getattr(config, "max_position_embeddings", None) or settings.max_context
@@ -78,3 +83,11 @@ def check_play(model: nn.Module, tasks: Sequence[int], settings: RolloutSettings
         )
     if faults:
         raise ConfigError(faults)
+
+
+def _task_faults(tasks: Sequence[int]) -> Iterator[str]:
+    repeated = [task for task, count in Counter(tasks).items() if count > 1]
+    if repeated:
+        yield f"tasks: {repeated[:5]} occur more than once; each would be the same episode again"
+    if any(task < 0 for task in tasks):
+        yield "tasks: indices must be at least 0"

@@ -8,49 +8,67 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from depo_lightning.config import Config
+from depo_lightning.config import Config, ServerRolloutConfig
 from depo_lightning.envs import Split
 from depo_lightning.errors import DataError
 from depo_lightning.processes import cores
 from depo_lightning.progress import bar
 from depo_lightning.stages.context import EPISODES, Context, settings, write_stats
-from depo_lightning.stages.identity import rollout_identity
+from depo_lightning.stages.identity import rollout_identity, server_identity
+from depo_lightning.stages.served import served_episodes
 from depo_lightning.store import Stage, manifests
 from depo_lightning.trajectory import Trajectory, from_row, read_jsonl, to_row, write_jsonl
 
 
-def evaluate_stage(config: Config, context: Context, policy: Stage, bc: Stage) -> Stage:
-    """Episodes of one policy."""
+def evaluate_stage(config: Config, context: Context, name: str, policy: Stage, bc: Stage) -> Stage:
+    """Episodes of one policy; `name` is what the table calls it."""
     identity = {"rollout": rollout_identity(config, config.rollout.split)}
+    if isinstance(config.rollout, ServerRolloutConfig):
+        identity["server"] = server_identity(config.rollout, name)
     inputs = {"policy": policy} if policy is bc else {"policy": policy, "bc": bc}
-    return Stage("evaluate", 2, identity, partial(_evaluate, context), inputs, title="rollouts on held-out tasks")
+    return Stage("evaluate", 2, identity, partial(_evaluate, context, name), inputs, title="rollouts on held-out tasks")
 
 
-def _evaluate(context: Context, target: Path, inputs: dict[str, Path]) -> None:
+def _evaluate(context: Context, name: str, target: Path, inputs: dict[str, Path]) -> None:
+    config = context.config
+    split = Split(config.rollout.split)
+    count = config.rollout.test_tasks if split is Split.TEST else config.rollout.validation_tasks
+    tasks = context.make_env().tasks(split, count)
+    with bar(f"{split} episodes", len(tasks)) as advance:
+        if isinstance(config.rollout, ServerRolloutConfig):
+            episodes = served_episodes(context, config.rollout, name, inputs["policy"], tasks, target, advance)
+        else:
+            drafts = earlier_episodes(target.parents[1] / "evaluate", rollout_identity(config, split), inputs)
+            episodes = _local_episodes(config, context, inputs["policy"], tasks, drafts, advance)
+    write_jsonl(target / EPISODES, episodes)
+    write_stats(target, sum(episode.agent_tokens for episode in episodes))
+
+
+def _local_episodes(
+    config: Config,
+    context: Context,
+    policy: Path,
+    tasks: list[int],
+    drafts: list[Trajectory],
+    advance: Callable[..., None],
+) -> list[Trajectory]:
     from depo_lightning.agents.chat import ChatRenderer
     from depo_lightning.rollouts import RolloutSettings, play_parallel
     from depo_lightning.stages import policies
     from depo_lightning.stages.training import use_threads
 
-    config = context.config
     use_threads(config.trainer)
-    model, tokenizer = policies.load_policy(inputs["policy"])
-    split = Split(config.rollout.split)
-    count = config.rollout.test_tasks if split is Split.TEST else config.rollout.validation_tasks
-    tasks = context.make_env().tasks(split, count)
-    with bar(f"{split} episodes", len(tasks)) as advance:
-        episodes = play_parallel(
-            model,
-            ChatRenderer(tokenizer),
-            context.make_env,
-            tasks,
-            settings(RolloutSettings, config.rollout),
-            _workers(config, len(tasks)),
-            progress=lambda episode: advance(),
-            drafts=earlier_episodes(target.parents[1] / "evaluate", rollout_identity(config, split), inputs),
-        )
-    write_jsonl(target / EPISODES, episodes)
-    write_stats(target, sum(episode.agent_tokens for episode in episodes))
+    model, tokenizer = policies.load_policy(policy)
+    return play_parallel(
+        model,
+        ChatRenderer(tokenizer),
+        context.make_env,
+        tasks,
+        settings(RolloutSettings, config.rollout),
+        _workers(config, len(tasks)),
+        progress=lambda episode: advance(),
+        drafts=drafts,
+    )
 
 
 def earlier_episodes(stored: Path, rollout: Mapping[str, Any], inputs: Mapping[str, Path]) -> list[Trajectory]:

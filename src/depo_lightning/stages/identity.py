@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 from depo_lightning.choices import Grouping
-from depo_lightning.config import Config, ModelConfig, TrainConfig, TrainerConfig
+from depo_lightning.config import Config, ModelConfig, RolloutConfig, ServerRolloutConfig, TrainConfig, TrainerConfig
 from depo_lightning.stages.context import plain
+
+_SERVER = {f.name for f in fields(ServerRolloutConfig)} - {f.name for f in fields(RolloutConfig)}
 
 
 def model_identity(model: ModelConfig) -> dict[str, Any]:
@@ -31,7 +34,19 @@ def training_identity(train: TrainConfig, *leave_out: str) -> dict[str, Any]:
 
 
 def rollout_identity(config: Config, split: str) -> dict[str, Any]:
-    """What episodes depend on besides the policy."""
+    """What episodes depend on besides the policy and the server that plays it, if one does."""
     tasks = config.rollout.test_tasks if split == "test" else config.rollout.validation_tasks
-    own = plain(config.rollout, "test_tasks", "validation_tasks", "split", "workers")
+    own = plain(config.rollout, "test_tasks", "validation_tasks", "split", "workers", "backend", *_SERVER)
     return {"env": plain(config.env), "split": split, "tasks": tasks, **own}
+
+
+def served_name(server: ServerRolloutConfig, policy: str) -> str:
+    """What the server calls a policy."""
+    return str(vars(server.models).get(policy, policy))
+
+
+def server_identity(server: ServerRolloutConfig, policy: str) -> dict[str, Any]:
+    """What a server's episodes depend on besides. Another address may be another server, with numerics of its own."""
+    matters = ("base_url", "load_adapters", "extra_body")
+    found = plain(server, *(name for name in vars(server) if name not in matters))
+    return {**found, "model": served_name(server, policy)}

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Iterator
+from importlib.util import find_spec
+from urllib.parse import urlsplit
 
 from depo_lightning import envs
-from depo_lightning.config import Config
-from depo_lightning.validation.rules import COUNT, Rule, at_least, rule_faults
+from depo_lightning.config import Backend, Config, RolloutConfig, ServerRolloutConfig
+from depo_lightning.validation.rules import COUNT, POSITIVE, Rule, at_least, positive, rule_faults
 
 RULES: tuple[Rule, ...] = (
     ("rollout.test_tasks", at_least(2), "must be at least 2, or there is no standard error"),
@@ -14,6 +18,11 @@ RULES: tuple[Rule, ...] = (
     *((f"rollout.{name}", at_least(1), COUNT) for name in ("max_steps", "max_new_tokens", "batch_size", "workers")),
     ("rollout.max_context", at_least(16), "must be at least 16 tokens"),
     ("rollout.temperature", at_least(0), "must be 0 (greedy) or more"),
+)
+SERVER_RULES: tuple[Rule, ...] = (
+    ("rollout.concurrency", at_least(1), COUNT),
+    ("rollout.retries", at_least(0), "must be 0 or more"),
+    ("rollout.timeout", positive, POSITIVE + " of seconds"),
 )
 
 
@@ -27,3 +36,30 @@ def faults(config: Config) -> Iterator[str]:
             f"rollout.max_new_tokens={config.rollout.max_new_tokens}: must be less than "
             f"rollout.max_context={config.rollout.max_context}, or no turn fits"
         )
+    if isinstance(config.rollout, ServerRolloutConfig):
+        yield from rule_faults(config, SERVER_RULES)
+        yield from _server_faults(config.rollout)
+    if config.rollout.backend != _backend(config.rollout):
+        yield (
+            f"rollout.backend={config.rollout.backend}: is set by the group's presets; choose rollout=server "
+            "or rollout=default"
+        )
+
+
+def _backend(rollout: RolloutConfig) -> Backend:
+    return Backend.server if isinstance(rollout, ServerRolloutConfig) else Backend.local
+
+
+def _server_faults(server: ServerRolloutConfig) -> Iterator[str]:
+    if find_spec("openai") is None:
+        yield 'rollout=server: the package openai is not installed; run pip install -e ".[http]"'
+    address = urlsplit(server.base_url)
+    if address.password or address.username:  # not shown: it is in no message, log or file but where it was written
+        yield "rollout.base_url: holds a user or password, which would stand in every log; use rollout.api_key_env"
+    elif address.scheme not in ("http", "https") or not address.netloc:
+        yield f"rollout.base_url={server.base_url}: must be an address such as http://localhost:8000/v1"
+    name = server.api_key_env
+    if name is not None and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+        yield "rollout.api_key_env: must be the name of an environment variable, never the key (not shown here)"
+    elif name is not None and not os.environ.get(name):
+        yield f"rollout.api_key_env={name}: no such environment variable; set it to the server's key: export {name}=…"

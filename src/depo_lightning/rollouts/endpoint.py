@@ -1,0 +1,232 @@
+"""One model of an OpenAI-compatible server, through the official client; nothing else here knows that client."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Awaitable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NoReturn, TypeVar
+
+from depo_lightning.agents.chat import Message
+from depo_lightning.errors import ConfigError, MachineError
+
+T = TypeVar("T")
+_SHOWN = 300  # characters of a server's own words
+for _noisy in ("httpx", "httpx2", "openai"):
+    logging.getLogger(_noisy).setLevel(logging.WARNING)  # a line per request, otherwise
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """Which server is asked, and how.
+
+    Attributes:
+        base_url: up to `/v1`, where the server has that.
+        model: the name that the server knows the policy by.
+        api_key_env: the environment variable that holds the key; None where the server wants none.
+        concurrency: episodes in flight.
+        timeout: seconds for one request.
+        retries: of a request that met no connection, a timeout, or status 408, 409, 429 or 500 and above.
+        extra_body: fields of the request beyond OpenAI's own.
+    """
+
+    base_url: str
+    model: str
+    api_key_env: str | None = None
+    concurrency: int = 64
+    timeout: float = 120.0
+    retries: int = 5
+    extra_body: Mapping[str, Any] | None = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What the model said.
+
+    Attributes:
+        text: without special tokens.
+        cut: the limit of tokens ended it, not the model.
+        token_ids: what was generated, from servers that tell.
+    """
+
+    text: str
+    cut: bool
+    token_ids: Sequence[int] | None
+
+
+class RequestFailed(Exception):
+    """A request that failed for good, while the server lives; its episode ends there."""
+
+
+class Endpoint:
+    """Asks the server. An asynchronous context manager: use it inside only.
+
+    Raises:
+        ConfigError: the package `openai` is not installed.
+    """
+
+    def __init__(self, server: ServerSettings) -> None:
+        try:
+            from openai import AsyncOpenAI
+        except ImportError as error:
+            raise ConfigError(
+                'rollout=server: the package openai is not installed; run pip install -e ".[http]"'
+            ) from error
+        self.server = server
+        self._key = os.environ.get(server.api_key_env, "") if server.api_key_env else ""
+        self._client = AsyncOpenAI(
+            api_key=self._key or "none",  # without one, the client would take OPENAI_API_KEY, which is another server's
+            base_url=server.base_url,
+            timeout=server.timeout,
+            max_retries=server.retries,
+        )
+
+    async def __aenter__(self) -> Endpoint:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._client.close()
+
+    async def check(self, max_context: int) -> None:
+        """See that the server answers, takes the key, and reads episodes of `max_context` tokens.
+
+        Raises:
+            ConfigError: it does not take the key, or reads less.
+            MachineError: it does not answer.
+        """
+        longest = (await self._served()).get(self.server.model)
+        if longest is not None and longest < max_context:
+            raise ConfigError(
+                f"rollout.max_context={max_context}: {self._name} reads {longest} tokens; lower it, or start the "
+                "server with a larger --max-model-len"
+            )
+
+    async def complete(self, messages: Sequence[Message], max_tokens: int, temperature: float, seed: int) -> Reply:
+        """The model's next turn.
+
+        Raises:
+            RequestFailed: see there.
+            ConfigError: the server does not take the key or does not serve the model.
+            MachineError: the server has gone.
+        """
+        request: Any = self._client.chat.completions.create(
+            model=self.server.model,
+            messages=list(messages),  # type: ignore[arg-type]  # plain dicts are what it sends
+            max_tokens=max_tokens,
+            temperature=temperature,
+            top_p=1.0,
+            seed=seed,
+            extra_body=dict(self.server.extra_body or {}),
+        )
+        completion = await self._answer(request)
+        if not completion.choices:
+            raise RequestFailed(f"{self._name} answered without a choice")
+        choice = completion.choices[0]
+        return Reply(choice.message.content or "", choice.finish_reason == "length", getattr(choice, "token_ids", None))
+
+    async def load_adapter(self, path: Path) -> None:
+        """Let vLLM load the adapter in `path` under the model's name, unless it has.
+
+        Raises:
+            ConfigError: it cannot or may not; names what it says. MachineError: it does not answer.
+        """
+        from openai import APIStatusError
+
+        if self.server.model in await self._served():
+            return
+        body = {"lora_name": self.server.model, "lora_path": str(path)}
+        try:
+            await self._client.post("/load_lora_adapter", cast_to=str, body=body)
+        except APIStatusError as error:
+            raise ConfigError(
+                f"rollout.load_adapters=true: {self.server.base_url} does not load {path}: {self._told(error)}; start "
+                "vLLM with --enable-lora, a --max-lora-rank that is large enough, and "
+                "VLLM_ALLOW_RUNTIME_LORA_UPDATING=True, on a machine that sees the store"
+            ) from error
+
+    async def unload_adapter(self) -> None:
+        """Give the adapter's place free again; a server that does not know how keeps it."""
+        from openai import OpenAIError
+
+        try:
+            body = {"lora_name": self.server.model}
+            await self._client.post("/unload_lora_adapter", cast_to=str, body=body)
+        except OpenAIError as error:
+            logging.getLogger(__name__).info("%s was not unloaded: %s", self.server.model, self._told(error))
+
+    async def _answer(self, request: Awaitable[T]) -> T:
+        from openai import APIConnectionError, APITimeoutError, AuthenticationError, NotFoundError, OpenAIError
+        from openai import PermissionDeniedError as Denied
+
+        try:
+            return await request
+        except (AuthenticationError, Denied) as error:
+            self._refused(error)
+        except NotFoundError as error:
+            served = ", ".join(await self._served()) or "nothing"
+            raise ConfigError(
+                f"{self._name} is not served ({self._told(error)}); served are: {served}. Serve it under that name, or "
+                "write the name it has into rollout.models"
+            ) from error
+        except APITimeoutError as error:
+            raise RequestFailed(f"no answer within {self.server.timeout} s, {self.server.retries} times retried") from (
+                error
+            )
+        except APIConnectionError as error:
+            await self._served()
+            raise RequestFailed(f"no connection, {self.server.retries} times retried") from error
+        except OpenAIError as error:
+            raise RequestFailed(self._told(error)) from error
+
+    async def _served(self) -> dict[str, int | None]:
+        """Names of the models that the server offers, each with the tokens it reads, where that is told.
+
+        Raises:
+            ConfigError: the server does not take the key. MachineError: it does not answer.
+        """
+        from openai import APIConnectionError, APIStatusError, AuthenticationError, NotFoundError
+        from openai import PermissionDeniedError as Denied
+
+        try:
+            models: list[Any] = [model async for model in self._client.with_options(max_retries=1).models.list()]
+        except (AuthenticationError, Denied) as error:
+            self._refused(error)
+        except NotFoundError as error:
+            raise ConfigError(
+                f"rollout.base_url={self.server.base_url}: nothing lists models there ({self._told(error)}); an "
+                "OpenAI-compatible address usually ends in /v1"
+            ) from error
+        except APIConnectionError as error:
+            raise MachineError(
+                f"rollout.base_url={self.server.base_url}: no server answers ({self._told(error)}); start it, or write "
+                "the right address; the same command then goes on"
+            ) from error
+        except APIStatusError as error:
+            raise MachineError(
+                f"rollout.base_url={self.server.base_url}: {self._told(error)}; mend the server; the same command "
+                "then goes on"
+            ) from error
+        longest = {model.id: getattr(model, "max_model_len", None) for model in models}
+        parents = {model.id: getattr(model, "parent", None) for model in models}  # an adapter reads what its base reads
+        return {name: length or longest.get(parents[name]) for name, length in longest.items()}
+
+    @property
+    def _name(self) -> str:
+        return f"rollout.base_url={self.server.base_url}: model {self.server.model!r}"
+
+    def _refused(self, error: Exception) -> NoReturn:
+        held = f"rollout.api_key_env={self.server.api_key_env}"
+        raise ConfigError(
+            f"{held}: {self.server.base_url} refuses the key ({self._told(error)}); name the environment variable "
+            "that holds the right one"
+        ) from error
+
+    def _told(self, error: Exception) -> str:
+        """The error's own words, short and without the key, which some servers repeat."""
+        words = " ".join(str(error).split())
+        return (words.replace(self._key, "***") if self._key else words)[:_SHOWN]

@@ -1,0 +1,91 @@
+"""evaluate, by a server: what has been played is kept, so that a stopped evaluation goes on with the other tasks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from depo_lightning.config import ServerRolloutConfig
+from depo_lightning.errors import DataError, MachineError
+from depo_lightning.stages.context import EPISODES, Context, settings
+from depo_lightning.stages.identity import served_name
+from depo_lightning.store import PROGRESS
+from depo_lightning.trajectory import Status, Trajectory, from_row, to_row
+
+
+def served_episodes(
+    context: Context,
+    server: ServerRolloutConfig,
+    policy: str,
+    source: Path,
+    tasks: Sequence[int],
+    target: Path,
+    advance: Callable[[], None],
+) -> list[Trajectory]:
+    """Episodes of one policy, as the server plays it.
+
+    Args:
+        context: of the stage.
+        server: group `rollout`.
+        policy: its name in the table.
+        source: its directory in the store; its tokenizer counts.
+        tasks: to play, in the order of the result.
+        target: of the stage; what has been played is kept in its `PROGRESS`.
+        advance: called once per episode.
+
+    Raises:
+        MachineError: the server does not answer, or every episode crashed.
+        ConfigError: the server does not take the key, or does not serve the policy.
+    """
+    from depo_lightning.agents.chat import ChatRenderer
+    from depo_lightning.rollouts import RolloutSettings, ServerSettings, play_on_server
+    from depo_lightning.stages import policies
+
+    model, adapter = served_name(server, policy), None
+    if server.load_adapters and (source / "adapter_config.json").exists():
+        model, adapter = f"{policy}-{target.name}", source  # no other evaluation has the name, so none unloads it
+    kept = _Kept(target / PROGRESS / EPISODES)
+    episodes = {episode.task: episode for episode in kept.read()}
+    for _ in episodes:
+        advance()
+
+    def ended(episode: Trajectory) -> None:
+        if episode.status is not Status.CRASHED:
+            kept.add(episode)
+        advance()
+
+    played = play_on_server(
+        ChatRenderer(policies.load_tokenizer(source)),
+        context.make_env,
+        [task for task in tasks if task not in episodes],
+        settings(RolloutSettings, server),
+        settings(ServerSettings, server, model=model),
+        ended,
+        adapter,
+    )
+    episodes |= {episode.task: episode for episode in played}
+    if all(episode.status is Status.CRASHED for episode in episodes.values()):
+        raise MachineError(f"{policy}: all {len(tasks)} episodes crashed; the first: {episodes[tasks[0]].error}")
+    return [episodes[task] for task in tasks]
+
+
+class _Kept:
+    """Episodes in a file that grows by a line at a time; a line that was not finished is none."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def read(self) -> list[Trajectory]:
+        found = []
+        with suppress(FileNotFoundError):
+            for line in self._path.read_text(encoding="utf-8", errors="replace").splitlines():
+                with suppress(ValueError, DataError):
+                    found.append(from_row(json.loads(line)))
+        return found
+
+    def add(self, episode: Trajectory) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write("\n" + json.dumps(to_row(episode)))  # a torn line before it does not swallow this one
