@@ -20,6 +20,8 @@ from depo_lightning.evaluation.figures import write_success_figure
 from depo_lightning.evaluation.metrics import summarise
 from depo_lightning.evaluation.paired import paired_difference, policy_results
 from depo_lightning.evaluation.table import markdown_table, results_table
+from depo_lightning.exports.cards import write_cards
+from depo_lightning.exports.run import Run
 from depo_lightning.files import machine_faults, write_atomic
 from depo_lightning.progress import console
 from depo_lightning.stages.context import EPISODES, RESULTS, STATS
@@ -82,6 +84,7 @@ def report(
         write_atomic(output / "table.md", markdown_table(results))
         _copy_policies(store, policies, output / "policies")
         write_atomic(output / RESULTS, json.dumps(results, indent=1) + "\n")
+        write_cards(Run.read(output))
     for warning in results["label_warnings"]:
         console.print(f"WARNING: {warning}", markup=False, style="yellow")
     tracker.report(results, output / FIGURE)

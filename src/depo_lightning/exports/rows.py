@@ -64,7 +64,7 @@ def write_preferences(path: str | os.PathLike[str], trajectories: Iterable[Traje
 def write_sharegpt_kto(path: str | os.PathLike[str], trajectories: Iterable[Trajectory]) -> int:
     """Write `sharegpt_kto_rows` as JSONL, atomically; returns the number of rows.
 
-    In `dataset_info.json`: `"formatting": "sharegpt", "columns": {"messages": "conversations", "kto_tag": "kto_tag"}`.
+    `llama_factory.write_llama_factory` writes it with the `dataset_info.json` that LLaMA-Factory wants beside it.
 
     Raises:
         DataError: no episode carries a label.
