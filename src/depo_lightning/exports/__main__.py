@@ -21,14 +21,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _merge(options: argparse.Namespace) -> None:
-    from depo_lightning.exports.cards import CARD, policy_card
-    from depo_lightning.exports.checkpoints import merge
-    from depo_lightning.files import write_atomic
-
     run = Run.read(options.directory)
-    target = merge(run, options.policy, options.to)
-    write_atomic(target / CARD, policy_card(run, options.policy, target))
-    _say(f"{options.policy}, merged: {target}")
+    run.policy(options.policy)  # before the libraries load
+
+    import depo_lightning.stages.policies  # noqa: F401  # quiets them
+    from depo_lightning.exports.checkpoints import merge
+
+    _say(f"{options.policy}, merged: {merge(run, options.policy, options.to)}")
 
 
 def _adapters(options: argparse.Namespace) -> None:

@@ -28,10 +28,9 @@ _PREFERRED = "preference optimisation for few tokens and few steps, from the BC 
 _SECTIONS = {"bc": ("bc",), "filtered_bc": ("filtered_bc",), "kto": ("thresholds", "depo")}
 _PREFERENCE_SECTIONS = ("thresholds", "efficiency", "depo")
 _LIMITS = (
-    "It has learnt one text environment, in ReAct form (`Thought:`, `Action:`), and says nothing sensible elsewhere.",
+    "It was trained on one text environment, in ReAct form (`Thought:`, `Action:`); nothing is known of it elsewhere.",
     "Tokens are counted with its own tokenizer, and compare with no other model's.",
-    "The figures are of one training seed, or as many as the table says; other seeds differ by more than the standard "
-    "error over episodes.",
+    "The figures are of one training seed. Their standard errors are over episodes: another seed may differ by more.",
     "Seconds hold for the machine and the batch they were measured with.",
 )
 
@@ -56,19 +55,21 @@ def policy_card(run: Run, name: str, path: Path) -> str:
     from huggingface_hub.repocard_data import ModelCardData
 
     title = f"{policy_label(name, run.results['policies'][name])} on {run.config['env']['name']}"
-    adapter = (path / ADAPTER).is_file()
+    base = run.base(path) if (path / ADAPTER).is_file() else None
+    adapter = base is not None
     data = ModelCardData(
         language="en",
         library_name="peft" if adapter else "transformers",
+        base_model=base if base and not Path(base).is_absolute() else None,
         pipeline_tag="text-generation",
         tags=["agent", "react", "token-efficiency", "kto", "depo", *(["lora"] if adapter else [])],
         model_name=title,
         eval_results=list(_eval_results(run, name)),
     )
-    return f"---\n{data.to_yaml()}\n---\n\n" + "\n\n".join(_sections(run, name, title, adapter)) + "\n"
+    return f"---\n{data.to_yaml()}\n---\n\n" + "\n\n".join(_sections(run, name, title, base)) + "\n"
 
 
-def _sections(run: Run, name: str, title: str, adapter: bool) -> Iterator[str]:
+def _sections(run: Run, name: str, title: str, base: str | None) -> Iterator[str]:
     results, config = run.results, run.config
     yield f"# {title}"
     yield (
@@ -80,8 +81,8 @@ def _sections(run: Run, name: str, title: str, adapter: bool) -> Iterator[str]:
     yield markdown_table(results).strip()
     yield from (f"The labels' report warns: {warning}" for warning in results["label_warnings"])
     yield "## Use"
-    yield f"```python\n{_snippet(adapter)}\n```"
-    if adapter:
+    yield f"```python\n{_snippet(base is not None)}\n```"
+    if base and Path(base).is_absolute():
         yield (
             "`adapter_config.json` names the base model by its place on the machine of the run: the policy `bc` of "
             "that run. `python -m depo_lightning.exports adapters RUN --to DIR --base NAME` writes another name."

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from depo_lightning.errors import ConfigError, DataError
+from depo_lightning.exports.cards import CARD, policy_card
 from depo_lightning.exports.run import ADAPTER, Run
 
 WEIGHTS = "adapter_model.safetensors"
@@ -24,7 +25,7 @@ _REFUSED = ("modules_to_save", "use_dora", "lora_bias", "layer_replication", "al
 
 
 def merge(run: Run, name: str, target: Path) -> Path:
-    """Write a policy as one checkpoint, its adapter merged into its base; returns its directory.
+    """Write a policy as one checkpoint with its card, its adapter merged into its base; returns its directory.
 
     Raises:
         ConfigError: the target is not empty. DataError: the run has no such policy.
@@ -43,6 +44,7 @@ def merge(run: Run, name: str, target: Path) -> Path:
     else:
         model = AutoModelForCausalLM.from_pretrained(source)
     save_policy(model, AutoTokenizer.from_pretrained(source), target)
+    (target / CARD).write_text(policy_card(run, name, target), encoding="utf-8")
     return target
 
 
@@ -67,6 +69,7 @@ def rebase(run: Run, base: str, target: Path) -> list[Path]:
         config = json.loads((path / ADAPTER).read_text(encoding="utf-8"))
         config["base_model_name_or_path"] = found
         (target / name / ADAPTER).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        (target / name / CARD).write_text(policy_card(run, name, target / name), encoding="utf-8")
     return [target / name for name in adapters]
 
 
