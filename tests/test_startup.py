@@ -21,6 +21,7 @@ OTHERS = {
     "moocore",
     "tensorboard",
     "trl",
+    "openai",
     "datasets",
     "wandb_workspaces",
 }

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from huggingface_hub import ModelCard
 from peft import AutoPeftModelForCausalLM
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -17,7 +18,7 @@ from depo_lightning.store import Store
 from depo_lightning.trajectory import read_jsonl
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
-UNNEEDED = {"sklearn", "pandas", "optuna", "wandb", "plotly", "moocore", "tensorboard", "trl", "datasets"}
+UNNEEDED = {"sklearn", "pandas", "optuna", "wandb", "plotly", "moocore", "tensorboard", "trl", "datasets", "openai"}
 POLICIES = ["bc", "filtered_bc", "kto", "depo"]
 
 
@@ -79,6 +80,9 @@ def check_policies_load_elsewhere(policies: Path) -> None:
             policy = AutoPeftModelForCausalLM.from_pretrained(policies / name)(**ids).logits
             assert policy.shape == bc.shape
             assert not torch.equal(policy, bc)
+    for name in POLICIES:
+        card = ModelCard.load(policies / name / "README.md").data
+        assert {"success_rate", "tokens_all"} <= {result.metric_type for result in card.eval_results}
 
 
 def test_a_prefix_of_the_stages_and_the_rest_later(run: Run, tmp_path: Path) -> None:

@@ -168,7 +168,7 @@ class Endpoint:
         except (AuthenticationError, Denied) as error:
             self._refused(error)
         except NotFoundError as error:
-            served = ", ".join(await self._served()) or "nothing"
+            served = ", ".join(await self._served()) or "it does not tell"
             raise ConfigError(
                 f"{self._name} is not served ({self._told(error)}); served are: {served}. Serve it under that name, or "
                 "write the name it has into rollout.models"
@@ -206,11 +206,8 @@ class Endpoint:
                 f"rollout.base_url={self.server.base_url}: no server answers ({self._told(error)}); start it, or write "
                 "the right address; the same command then goes on"
             ) from error
-        except APIStatusError as error:
-            raise MachineError(
-                f"rollout.base_url={self.server.base_url}: {self._told(error)}; mend the server; the same command "
-                "then goes on"
-            ) from error
+        except APIStatusError:
+            models = []  # it lives, and does not tell
         longest = {model.id: getattr(model, "max_model_len", None) for model in models}
         parents = {model.id: getattr(model, "parent", None) for model in models}  # an adapter reads what its base reads
         return {name: length or longest.get(parents[name]) for name, length in longest.items()}
