@@ -204,6 +204,17 @@ def test_a_context_that_the_server_does_not_read() -> None:
         assert "512" in refused(fake, ConfigError)
 
 
+def test_a_server_that_cannot_list_its_models_plays_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    with serve(lambda body: said("Action: go"), "m") as fake:
+        answer = fake.answer
+        monkeypatch.setattr(
+            fake, "answer", lambda method, *rest: fault(500, "no list") if method == "GET" else answer(method, *rest)
+        )
+        assert play_on_server(RENDERER, FakeEnv, [0], SETTINGS, asked(fake))[0].error == ""
+        fake.chat = lambda body: fault(404, "no such model")
+        assert "it does not tell" in refused(fake, ConfigError)
+
+
 def test_the_key_is_sent_and_told_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CANARY", "sk-canary")
     monkeypatch.setenv("OPENAI_API_KEY", "sk-another")
