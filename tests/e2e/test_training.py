@@ -77,17 +77,3 @@ def test_two_processes_train_as_one(run: Run, tmp_path: Path) -> None:
             assert theirs == pytest.approx(losses, rel=1e-3)
             expected = weights(tmp_path / "store", stage)
             assert (weights(tmp_path / store, stage) - expected).norm() < 1e-2 * expected.norm()
-
-
-def test_a_dead_process_is_named(start: Start, run: Run, tmp_path: Path) -> None:
-    """And the same command goes on."""
-    kept = (*TRAIN, *TWO, "trainer.checkpoint_every=0", "bc.epochs=8")
-    process = start(*kept)
-    while not list((tmp_path / "store").glob(".partial/bc-*/.progress/*/*.ckpt")):
-        assert process.poll() is None
-        time.sleep(0.01)
-    children = subprocess.run(["pgrep", "-P", str(process.pid), "-f", "depo_lightning.team"], capture_output=True)
-    os.kill(int(children.stdout.split()[0]), signal.SIGKILL)
-    assert process.wait(60) == 1
-    assert "a process that trains with this one died" in (tmp_path / "out" / "error.txt").read_text()
-    assert "goes on after step" in run(*kept, "stages=[collect,label,rephrase,bc]").stdout
