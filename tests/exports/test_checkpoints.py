@@ -69,6 +69,13 @@ def test_vllm_would_take_the_adapters(finished: Path) -> None:
     ]
 
 
+def test_an_adapter_of_another_base_is_told(moved: Path) -> None:
+    path = moved / "policies" / "kto" / "adapter_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"base_model_name_or_path": "someone/model"}))
+    with pytest.raises(DataError, match="base of kto is no checkpoint"):
+        vllm_commands(Run.read(moved))
+
+
 @pytest.mark.parametrize(
     ("change", "word"),
     [

@@ -103,7 +103,7 @@ def vllm_commands(run: Run) -> list[str]:
     """Command lines that serve a run's policies by their names, one per base model.
 
     Raises:
-        DataError: an adapter is of a kind that vLLM does not load.
+        DataError: an adapter is of a kind that vLLM does not load, or of a base that the run does not hold.
     """
     adapters = {name: path for name, path in run.policies.items() if (path / ADAPTER).is_file()}
     faults = [
@@ -115,6 +115,12 @@ def vllm_commands(run: Run) -> list[str]:
         raise DataError(faults)
     bases = {name: path for name, path in run.policies.items() if name not in adapters}
     served = {name: [n for n, path in adapters.items() if Path(run.base(path)) == base] for name, base in bases.items()}
+    lost = sorted(set(adapters).difference(*served.values()))
+    if lost:
+        raise DataError(
+            f"{run.directory}: the base of {', '.join(lost)} is no checkpoint of this run; serve that base and "
+            "add them with --lora-modules NAME=DIRECTORY"
+        )
     return [_vllm_command(run, name, base, {n: adapters[n] for n in served[name]}) for name, base in bases.items()]
 
 
