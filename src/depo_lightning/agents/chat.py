@@ -42,7 +42,7 @@ class ChatRenderer:
     """Renders conversations with a tokenizer's own chat template.
 
     Messages are an optional `system`, then `user` and `assistant` in alternation. Where the template refuses a system
-    message, its text leads the first user message. Text in an observation or turn that looks like a control token is
+    message, or keeps it beside the latest user message, its text leads the first user message. Text in an observation or turn that looks like a control token is
     tokenised as plain text.
 
     Attributes:
@@ -59,8 +59,10 @@ class ChatRenderer:
                 f"model {tokenizer.name_or_path!r}: its tokenizer has no chat template; choose a chat model"
             )
         self.tokenizer = tokenizer
-        self._control = frozenset(tokenizer.all_special_ids) - {tokenizer.unk_token_id}
-        self._folds_system = self._refuses_system()
+        added = tokenizer.added_tokens_decoder.items()
+        self._control = frozenset([*tokenizer.all_special_ids, *(i for i, token in added if token.special)])
+        self._folds_system = False
+        self._folds_system = self._displaces_system()
         self._head = lru_cache(maxsize=256)(self._render_head)
         self._frame = lru_cache(maxsize=256)(self._render_frame)
         self._turn_tokens = lru_cache(maxsize=65536)(lambda text: len(self.turn_ids(text)))
@@ -169,12 +171,13 @@ class ChatRenderer:
             chat.insert(0, {"role": "system", "content": system})
         return chat
 
-    def _refuses_system(self) -> bool:
+    def _displaces_system(self) -> bool:
+        """Whether the template refuses a system message, or moves it as the conversation goes on."""
         try:
-            self._render([{"role": "system", "content": _FILLER}, {"role": "user", "content": _FILLER}])
+            first, later = (self._render(self._conversation(index, _FILLER, _FILLER)) for index in (0, 1))
         except TemplateError:
             return True
-        return False
+        return not later.startswith(first)
 
     def _cut(self, text: str, head: str) -> str:
         if not text.startswith(head):
