@@ -17,12 +17,14 @@ ADDED = {"experiment", "sweeps"}  # groups that are not in the defaults
 FILES = [path for path in CONF.glob("*/*.yaml") if path.parent.name != "specialise"]  # conf/sweeps is a link to sweeps/
 CHOICES = sorted(f"{'+' if p.parent.name in ADDED else ''}{p.parent.name}={p.stem}" for p in FILES)
 NEEDS_A_GPU = {"trainer=gpu", "trainer=ddp", "trainer=fsdp"}
+NEEDS_A_MODEL = {"model=hf", "model=qwen2_5_7b", "model=llama3_1_8b", "model=smollm2"}  # from a hub or an extra
+NEEDS_MORE = NEEDS_A_GPU | NEEDS_A_MODEL  # than these tests have
 
 
 @pytest.mark.parametrize("choice", CHOICES)
 def test_every_file_under_conf_composes(choice: str, compose_config: Callable[..., Config]) -> None:
-    config = compose_config(choice)
-    if choice not in NEEDS_A_GPU:
+    config = compose_config(choice, *(["model.path=a/b"] if choice == "model=hf" else []))
+    if choice not in NEEDS_MORE:
         validate(config)
 
 

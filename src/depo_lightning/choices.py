@@ -64,3 +64,19 @@ METRICS = (
     "invalid_action_rate",
     "tokens_per_success",
 )
+
+
+class Dtype(StrEnum):
+    """Numbers that a pretrained model computes with; auto: bfloat16 on a GPU, float32 on the CPU."""
+
+    auto = "auto"
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+
+
+class Attention(StrEnum):
+    """Attention of padded training batches; packed ones and rollouts have their own."""
+
+    sdpa = "sdpa"
+    eager = "eager"
+    flash_attention_2 = "flash_attention_2"

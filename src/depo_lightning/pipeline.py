@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from depo_lightning import team
 from depo_lightning.choices import EfficiencyForm
-from depo_lightning.config import STAGES, Config, EfficiencyConfig, Policy, to_config
+from depo_lightning.config import STAGES, Config, EfficiencyConfig, Policy, PretrainedConfig, to_config
 from depo_lightning.errors import ConfigError
 from depo_lightning.files import machine_faults
 from depo_lightning.processes import forget_launcher
@@ -43,7 +43,7 @@ class Plan:
 
 def plan(config: Config, context: Context) -> Plan:
     """Lay out the stages; nothing is computed."""
-    from depo_lightning.stages import collect, evaluate, label, preference, supervised
+    from depo_lightning.stages import collect, evaluate, label, preference, pretrained, supervised
 
     collected = collect.collect_stage(config, context)
     tokenizer = label.tokenizer_stage(config, context, collected)
@@ -67,9 +67,12 @@ def plan(config: Config, context: Context) -> Plan:
         trained[main] = ("depo", preferred(config.efficiency))
     policies = {name: stage for name, (_, stage) in trained.items()}
     evaluations = {name: evaluate.evaluate_stage(config, context, name, stage, bc) for name, stage in policies.items()}
+    prepared = [("tokenizer", name, stage) for name, stage in pretrained.model_inputs(config).items()]
+    prepared.append(("tokenizer", "tokenizer", tokenizer))
+    first = ("collect", "collect", collected)
+    # What a pretrained model lacks is told before the search starts; a new model's tokenizer needs the search.
     steps = [
-        ("collect", "collect", collected),
-        ("tokenizer", "tokenizer", tokenizer),
+        *([*prepared, first] if isinstance(config.model, PretrainedConfig) else [first, *prepared]),
         ("label", "label", labelled),
         ("rephrase", "rephrase", rephrased),
         *((phase, name, stage) for name, (phase, stage) in trained.items() if phase == "bc"),

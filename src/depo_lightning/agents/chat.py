@@ -42,8 +42,8 @@ class ChatRenderer:
     """Renders conversations with a tokenizer's own chat template.
 
     Messages are an optional `system`, then `user` and `assistant` in alternation. Where the template refuses a system
-    message, or keeps it beside the latest user message, its text leads the first user message. Text in an observation or turn that looks like a control token is
-    tokenised as plain text.
+    message, or keeps it beside the latest user message, its text leads the first user message. Text in an observation
+    or turn that looks like a control token is tokenised as plain text.
 
     Attributes:
         eot_id: id of the token that ends an agent turn.

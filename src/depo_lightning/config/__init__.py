@@ -16,7 +16,7 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 from depo_lightning.config import collection, environments, models, rollouts, thresholds
 from depo_lightning.config.collection import RephraserConfig, ScriptedTeacherConfig, SearchConfig, TeacherConfig
 from depo_lightning.config.environments import BabyAIConfig, EnvConfig
-from depo_lightning.config.models import LoraConfig, ModelConfig, TinyConfig
+from depo_lightning.config.models import LoraConfig, ModelConfig, PretrainedConfig, TinyConfig
 from depo_lightning.config.rollouts import Backend, RolloutConfig, ServerRolloutConfig
 from depo_lightning.config.thresholds import AbsoluteThresholds, RelativeThresholds, ThresholdsConfig
 from depo_lightning.config.training import (
@@ -47,6 +47,7 @@ __all__ = [
     "LoraConfig",
     "ModelConfig",
     "Policy",
+    "PretrainedConfig",
     "RelativeThresholds",
     "RephraserConfig",
     "RolloutConfig",

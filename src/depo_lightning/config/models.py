@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from omegaconf import MISSING
+
+from depo_lightning.choices import Attention, Dtype
 
 
 @dataclass
@@ -12,13 +15,12 @@ class LoraConfig:
     rank: int = 16
     alpha: int = 32
     dropout: float = 0.0
-    targets: str = "all-linear"
+    targets: Any = "all-linear"  # or a list of module names such as [q_proj, v_proj], or a regular expression
 
 
 @dataclass
 class ModelConfig:
     name: str = MISSING
-    vocab_size: int = 512  # upper bound, for a tokenizer fitted on the training text
 
 
 @dataclass
@@ -26,6 +28,7 @@ class TinyConfig(ModelConfig):
     """A Llama built and trained from scratch, with its own tokenizer."""
 
     name: str = "tiny"
+    vocab_size: int = 512  # upper bound, for a tokenizer fitted on the training text
     hidden: int = 128
     layers: int = 3
     ff: int = 256
@@ -33,4 +36,17 @@ class TinyConfig(ModelConfig):
     max_positions: int = 2048
 
 
-SCHEMAS = (("model", "tiny_schema", TinyConfig),)
+@dataclass
+class PretrainedConfig(ModelConfig):
+    """A chat model with weights and tokenizer of its own."""
+
+    name: str = "hf"
+    path: str = MISSING  # id on the Hugging Face hub, local directory, or GGUF file
+    package: str | None = None  # an installed Python package that `path` lies in
+    revision: str | None = None  # of a hub model: branch, tag or commit; null: main
+    dtype: Dtype = Dtype.auto
+    attention: Attention = Attention.sdpa
+    load_in_4bit: bool = False  # quantise the frozen weights that an adapter is trained on; needs bitsandbytes
+
+
+SCHEMAS = (("model", "tiny_schema", TinyConfig), ("model", "pretrained_schema", PretrainedConfig))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,13 +28,14 @@ class LoraSettings:
         rank: inner width r of the adapters.
         alpha: their output is scaled by alpha / rank.
         dropout: on the adapters' input, during training.
-        targets: names of the adapted modules, or "all-linear" for every linear layer but the output head.
+        targets: names of the adapted modules, a regular expression for their paths, or "all-linear" for every linear
+            layer but the output head.
     """
 
     rank: int = 16
     alpha: float = 32
     dropout: float = 0.0
-    targets: str | tuple[str, ...] = "all-linear"
+    targets: str | Sequence[str] = "all-linear"
 
     def __post_init__(self) -> None:
         faults = []
@@ -65,6 +67,20 @@ def add_lora(model: PreTrainedModel, settings: LoraSettings, seed: int = 0) -> P
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return get_peft_model(model, config)
+
+
+def merged(model: PreTrainedModel | PeftModel, base: PreTrainedModel | None = None) -> PreTrainedModel:
+    """The model with its adapters added to its weights, or to those of `base`, for a model whose own are quantised."""
+    if isinstance(model, PreTrainedModel):
+        return model
+    if base is not None:
+        from peft import get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
+
+        learned = get_peft_model_state_dict(model, save_embedding_layers=False)
+        model = get_peft_model(base, model.active_peft_config)
+        set_peft_model_state_dict(model, learned)
+    plain: PreTrainedModel = model.merge_and_unload()
+    return plain
 
 
 def save_policy(

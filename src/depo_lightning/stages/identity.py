@@ -6,14 +6,25 @@ from dataclasses import fields
 from typing import Any
 
 from depo_lightning.choices import Grouping
-from depo_lightning.config import Config, ModelConfig, RolloutConfig, ServerRolloutConfig, TrainConfig, TrainerConfig
+from depo_lightning.config import (
+    Config,
+    ModelConfig,
+    PretrainedConfig,
+    RolloutConfig,
+    ServerRolloutConfig,
+    TrainConfig,
+    TrainerConfig,
+)
+from depo_lightning.model_source import find_source
 from depo_lightning.stages.context import plain
 
 _SERVER = {f.name for f in fields(ServerRolloutConfig)} - {f.name for f in fields(RolloutConfig)}
 
 
 def model_identity(model: ModelConfig) -> dict[str, Any]:
-    """What a new model depends on; the vocabulary is the tokenizer's affair."""
+    """What a new model depends on; the vocabulary is the tokenizer's affair, the attention one of rounding."""
+    if isinstance(model, PretrainedConfig):
+        return {"source": find_source(model).identity, "dtype": str(model.dtype), "load_in_4bit": model.load_in_4bit}
     return plain(model, "vocab_size")
 
 

@@ -7,8 +7,9 @@ from functools import partial
 from pathlib import Path
 
 from depo_lightning.agents import react
-from depo_lightning.config import AbsoluteThresholds, Config
+from depo_lightning.config import AbsoluteThresholds, Config, PretrainedConfig, TinyConfig
 from depo_lightning.progress import console
+from depo_lightning.stages import pretrained
 from depo_lightning.stages.context import TRAJECTORIES, Context, plain, write_stats
 from depo_lightning.store import Stage
 from depo_lightning.trajectory import Trajectory, read_jsonl, write_jsonl
@@ -19,16 +20,21 @@ _CAPS = ("max_desirable", "max_undesirable", "balanced", "fraction", "seed")
 
 def tokenizer_stage(config: Config, context: Context, collected: Stage) -> Stage:
     """The policy's tokenizer; for a model from scratch it is fitted on the collected text, which is training text."""
-    identity = {"vocab_size": config.model.vocab_size, "phrases": _phrases(context)}
-    return Stage("tokenizer", 1, identity, partial(_tokenizer, context), {"trajectories": collected}, title="fitting")
+    if isinstance(config.model, PretrainedConfig):
+        return pretrained.tokenizer_stage(config, config.model)
+    assert isinstance(config.model, TinyConfig)
+    size = config.model.vocab_size
+    identity = {"vocab_size": size, "phrases": _phrases(context)}
+    compute = partial(_tokenizer, context, size)
+    return Stage("tokenizer", 1, identity, compute, {"trajectories": collected}, title="fitting")
 
 
-def _tokenizer(context: Context, target: Path, inputs: dict[str, Path]) -> None:
+def _tokenizer(context: Context, size: int, target: Path, inputs: dict[str, Path]) -> None:
     from depo_lightning.models.tokenizer import fit_tokenizer
 
     trajectories = read_jsonl(inputs["trajectories"] / TRAJECTORIES)
     texts = (message["content"] for trajectory in trajectories for message in trajectory.messages())
-    fit_tokenizer(texts, _phrases(context), context.config.model.vocab_size).save_pretrained(target)
+    fit_tokenizer(texts, _phrases(context), size).save_pretrained(target)
 
 
 def _phrases(context: Context) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,11 @@ from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as hf_logging
 
 from depo_lightning import models
-from depo_lightning.config import LoraConfig, ModelConfig
+from depo_lightning.config import Config, LoraConfig, ModelConfig, PretrainedConfig
 from depo_lightning.errors import ConfigError, DataError
 from depo_lightning.models import LoraSettings, TinySettings, add_lora, build_tiny
+from depo_lightning.models.lora import merged
+from depo_lightning.models.pretrained import LoadSettings, load_pretrained
 from depo_lightning.stages.context import settings
 
 warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*")  # Transformers' complaint about its own code
@@ -32,14 +35,48 @@ def load_policy(path: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
         raise DataError(f"{path}: is damaged ({error}); delete the folder, and the stage is computed again") from error
 
 
+def load_start(path: Path, config: Config) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """The policy that training starts from and is compared with, loaded as the configuration wants its weights."""
+    if not isinstance(config.model, PretrainedConfig):
+        return load_policy(path)
+    return load_pretrained(path, load_settings(config)), load_tokenizer(path)
+
+
 def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
     """The tokenizer that a stage saved."""
     return AutoTokenizer.from_pretrained(path)
 
 
-def new_model(model: ModelConfig, tokenizer: PreTrainedTokenizerBase, seed: int) -> PreTrainedModel:
-    """The model that behaviour cloning starts from."""
-    return build_tiny(settings(TinySettings, model), tokenizer, seed)
+def new_model(
+    model: ModelConfig, tokenizer: PreTrainedTokenizerBase, seed: int, pretrained: PreTrainedModel | None = None
+) -> PreTrainedModel:
+    """The model that behaviour cloning starts from: `pretrained`, or for a tiny one random weights."""
+    return build_tiny(settings(TinySettings, model), tokenizer, seed) if pretrained is None else pretrained
+
+
+def load_settings(config: Config) -> LoadSettings:
+    """How the configured pretrained model is loaded for training."""
+    return settings(LoadSettings, config.model, on_gpu=config.trainer.accelerator != "cpu")
+
+
+def check_lengths(model: PreTrainedModel, lengths: Mapping[str, int]) -> None:
+    """Refuse episodes that the model cannot read to their end.
+
+    Args:
+        model: to be trained.
+        lengths: tokens by trajectory.
+
+    Raises:
+        DataError: all of them.
+    """
+    most = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    long = {name: length for name, length in lengths.items() if most and length > most}
+    if long:
+        worst = max(long, key=lambda name: long[name])
+        raise DataError(
+            f"{len(long)} of {len(lengths)} trajectories are longer than the model's context of {most} tokens "
+            f"({worst}: {long[worst]}); lower search.max_depth, or choose a model that reads more"
+        )
 
 
 def trainable(model: PreTrainedModel, lora: LoraConfig | None, seed: int) -> Any:
@@ -55,3 +92,15 @@ def trainable(model: PreTrainedModel, lora: LoraConfig | None, seed: int) -> Any
 def save_policy(model: Any, tokenizer: PreTrainedTokenizerBase, target: Path, base: Path | None = None) -> None:
     """Save a checkpoint, or an adapter that names its base relative to its own place in the store."""
     models.save_policy(model, tokenizer, target, None if base is None else f"../../{base.parent.name}/{base.name}")
+
+
+def save_merged(model: Any, tokenizer: PreTrainedTokenizerBase, target: Path, base: PreTrainedModel | None) -> None:
+    """Save a checkpoint that needs no other: adapters become part of the weights.
+
+    Args:
+        model: bare, or with adapters.
+        tokenizer: the policy's own.
+        target: directory.
+        base: the model in full precision, where the one that was trained on is quantised.
+    """
+    models.save_policy(merged(model, base), tokenizer, target)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from depo_lightning.choices import EfficiencyForm
-from depo_lightning.config import Config, EfficiencyConfig
+from depo_lightning.config import Config, EfficiencyConfig, PretrainedConfig
 from depo_lightning.progress import bar
 from depo_lightning.stages.context import TRAJECTORIES, Context, settings, write_stats
 from depo_lightning.stages.identity import rollout_identity, trainer_identity, training_identity
@@ -15,6 +15,8 @@ from depo_lightning.store import Stage
 from depo_lightning.trajectory import read_jsonl
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
     from depo_lightning.data import PreferenceData
 
 REFERENCE = "reference.json"
@@ -34,8 +36,8 @@ def _reference(context: Context, target: Path, inputs: dict[str, Path]) -> None:
     from depo_lightning.stages.training import packing, use_threads
 
     use_threads(context.config.trainer)
-    model, tokenizer = policies.load_policy(inputs["bc"])
-    data = _data(context.config, tokenizer, inputs["trajectories"])
+    model, tokenizer = policies.load_start(inputs["bc"], context.config)
+    data = _data(context.config, model, tokenizer, inputs["trajectories"])
     with bar("log-probabilities", int(data.steps.counts.sum()) + len(data.pairs)) as advance:
         scores = compute_reference(model, data, _BATCH_TOKENS, advance, packing(context.config.trainer, model))
     scores.save(target / REFERENCE)
@@ -84,9 +86,9 @@ def _depo(context: Context, efficiency: EfficiencyConfig, target: Path, inputs: 
     from depo_lightning.stages.training import compute, fit, packing
 
     config = context.config
-    model, tokenizer = policies.load_policy(inputs["bc"])
+    model, tokenizer = policies.load_start(inputs["bc"], config)
     reference = ReferenceLogps.load(inputs["reference"] / REFERENCE)
-    samples = _data(config, tokenizer, inputs["trajectories"])
+    samples = _data(config, model, tokenizer, inputs["trajectories"])
     shared = packing(config.trainer, model)
     batch = (config.depo.batch_size, config.seed, shared, config.depo.grouping)
     data = PreferenceDataModule(samples, reference, config.depo.unit, *batch)
@@ -111,13 +113,15 @@ def _depo(context: Context, efficiency: EfficiencyConfig, target: Path, inputs: 
     write_stats(target, config.depo.epochs * _tokens(samples))
 
 
-def _data(config: Config, tokenizer: Any, trajectories: Path) -> PreferenceData:
+def _data(config: Config, model: PreTrainedModel, tokenizer: Any, trajectories: Path) -> PreferenceData:
     from depo_lightning.agents.chat import ChatRenderer
     from depo_lightning.data import PreferenceData, PreferenceSample
+    from depo_lightning.stages import policies
 
     renderer = ChatRenderer(tokenizer)
-    samples = [
-        PreferenceSample.from_trajectory(trajectory, renderer.encode(trajectory.messages()))
-        for trajectory in read_jsonl(trajectories / TRAJECTORIES)
-    ]
+    rows = read_jsonl(trajectories / TRAJECTORIES)
+    encoded = [renderer.encode(trajectory.messages()) for trajectory in rows]
+    if isinstance(config.model, PretrainedConfig):
+        policies.check_lengths(model, {t.id: len(ids.input_ids) for t, ids in zip(rows, encoded, strict=True)})
+    samples = [PreferenceSample.from_trajectory(t, ids) for t, ids in zip(rows, encoded, strict=True)]
     return PreferenceData(samples, config.depo.kl_pairs, config.seed)

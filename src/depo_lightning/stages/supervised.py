@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from depo_lightning.config import BCConfig, BCData, Config, FilteredBCConfig
+from depo_lightning.config import BCConfig, BCData, Config, FilteredBCConfig, PretrainedConfig
 from depo_lightning.errors import DataError
 from depo_lightning.stages.context import TRAJECTORIES, Context, settings, write_stats
 from depo_lightning.stages.identity import model_identity, trainer_identity, training_identity
+from depo_lightning.stages.pretrained import model_folder, model_inputs
 from depo_lightning.store import Stage
 from depo_lightning.trajectory import Label, Status, Trajectory, read_jsonl
 
@@ -28,7 +30,7 @@ def bc_stage(config: Config, context: Context, collected: Stage, rephrased: Stag
         "trainer": trainer_identity(config.trainer),
         "seed": config.seed,
     }
-    inputs = {"trajectories": source, "tokenizer": tokenizer}
+    inputs = {"trajectories": source, "tokenizer": tokenizer, **model_inputs(config)}
     return Stage("bc", 1, identity, partial(_bc, context), inputs, title="behaviour cloning")
 
 
@@ -40,8 +42,22 @@ def _bc(context: Context, target: Path, inputs: dict[str, Path]) -> None:
     demonstrations = [t for t in read_jsonl(inputs["trajectories"] / TRAJECTORIES) if wanted(t)]
     demonstrations = _subset(demonstrations, config.bc.max_trajectories, config.seed)
     tokenizer = policies.load_tokenizer(inputs["tokenizer"])
-    model = policies.new_model(config.model, tokenizer, config.seed)
-    _fine_tune(context, target, "bc", model, tokenizer, demonstrations, config.bc)
+    load = partial(_pretrained, config, inputs)
+    model = policies.new_model(config.model, tokenizer, config.seed, load())
+    policy = _fine_tune(context, "bc", target, model, tokenizer, demonstrations, config.bc)
+    full = load(quantised=False) if getattr(config.model, "load_in_4bit", False) else None
+    policies.save_merged(policy, tokenizer, target, full)
+
+
+def _pretrained(config: Config, inputs: dict[str, Path], quantised: bool = True) -> PreTrainedModel | None:
+    from depo_lightning.models.pretrained import load_pretrained
+    from depo_lightning.stages import policies
+
+    if not isinstance(config.model, PretrainedConfig):
+        return None
+    load = policies.load_settings(config)
+    load = load if quantised else replace(load, load_in_4bit=False)
+    return load_pretrained(model_folder(config.model, inputs), load)
 
 
 def filtered_bc_stage(config: Config, context: Context, bc: Stage, collected: Stage, tokenizer: Stage) -> Stage:
@@ -64,20 +80,21 @@ def _filtered_bc(context: Context, target: Path, inputs: dict[str, Path]) -> Non
     counted = count_tokens(inputs["tokenizer"], read_jsonl(inputs["trajectories"] / TRAJECTORIES))
     cheapest = select_filtered(counted, config.filtered_bc.fraction)
     cheapest = _subset(cheapest, config.filtered_bc.max_trajectories, config.seed)
-    model, tokenizer = policies.load_policy(inputs["bc"])
-    _fine_tune(context, target, "filtered_bc", model, tokenizer, cheapest, config.filtered_bc, inputs["bc"])
+    model, tokenizer = policies.load_start(inputs["bc"], config)
+    policy = _fine_tune(context, "filtered_bc", target, model, tokenizer, cheapest, config.filtered_bc)
+    policies.save_policy(policy, tokenizer, target, inputs["bc"])
 
 
 def _fine_tune(
     context: Context,
-    target: Path,
     name: str,
+    target: Path,
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     demonstrations: list[Trajectory],
     train: BCConfig | FilteredBCConfig,
-    base: Path | None = None,
-) -> None:
+) -> Any:
+    """Train on the demonstrations; returns the model, with its adapters where it has any."""
     from depo_lightning.agents.chat import ChatRenderer
     from depo_lightning.data import SftDataModule, trajectory_task
     from depo_lightning.modules import BCModule, OptimizerSettings
@@ -91,12 +108,16 @@ def _fine_tune(
     renderer = ChatRenderer(tokenizer)
     encoded = [renderer.encode(trajectory.messages()) for trajectory in demonstrations]
     trainer = context.config.trainer
+    if isinstance(context.config.model, PretrainedConfig):
+        policies.check_lengths(
+            model, {t.id: len(row.input_ids) for t, row in zip(demonstrations, encoded, strict=True)}
+        )
     tasks = [trajectory_task(trajectory) for trajectory in demonstrations]
     data = SftDataModule(encoded, train.batch_tokens, seed, packing(trainer, model), train.grouping, tasks)
     module = BCModule(policy, settings(OptimizerSettings, train), compute(trainer))
     fit(module, data, target, trainer, context.tracker, name, epochs=train.epochs, seed=seed)
-    policies.save_policy(policy, tokenizer, target, base)
     write_stats(target, train.epochs * sum(len(row.input_ids) for row in encoded))
+    return policy
 
 
 def _succeeded(trajectory: Trajectory) -> bool:

@@ -1,28 +1,80 @@
-"""Group `model`."""
+"""Group `model`, and the adapters on it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib.util import find_spec
 
-from depo_lightning.config import Config, TinyConfig
+from depo_lightning.config import Config, LoraConfig, PretrainedConfig, TinyConfig
+from depo_lightning.errors import ConfigError
+from depo_lightning.model_source import find_source, read_config
 from depo_lightning.validation.rules import COUNT, Rule, at_least, rule_faults
 
 TINY_RULES: tuple[Rule, ...] = (
     *((f"model.{name}", at_least(1), COUNT) for name in ("hidden", "layers", "ff", "heads", "max_positions")),
     ("model.vocab_size", at_least(300), "must be at least 300: 256 bytes and the special tokens come first"),
 )
-NAMES = ("tiny",)
+_ADAPTED = ("bc", "filtered_bc", "depo")
 
 
 def faults(config: Config) -> Iterator[str]:
     """What is wrong with the model."""
-    if config.model.name not in NAMES:
-        yield f"model.name={config.model.name!r}: choose from {list(NAMES)}"
-    if isinstance(config.model, TinyConfig):
-        yield from rule_faults(config, TINY_RULES)
-        if config.model.heads >= 1 and config.model.hidden % (2 * config.model.heads):
-            value = f"model.hidden={config.model.hidden} with model.heads={config.model.heads}"
-            yield f"{value}: hidden must be an even multiple of heads"
-        if config.rollout.max_context > config.model.max_positions:
-            value = f"rollout.max_context={config.rollout.max_context}"
-            yield f"{value}: the model has only model.max_positions={config.model.max_positions} positions"
+    if isinstance(config.model, PretrainedConfig):
+        yield from _pretrained_faults(config, config.model)
+    elif isinstance(config.model, TinyConfig):
+        yield from _tiny_faults(config, config.model)
+
+
+def _tiny_faults(config: Config, model: TinyConfig) -> Iterator[str]:
+    if model.name != "tiny":
+        yield f"model.name={model.name!r}: a model from scratch is called tiny; for another one write model=hf"
+    yield from rule_faults(config, TINY_RULES)
+    if model.heads >= 1 and model.hidden % (2 * model.heads):
+        value = f"model.hidden={model.hidden} with model.heads={model.heads}"
+        yield f"{value}: hidden must be an even multiple of heads"
+    if config.rollout.max_context > model.max_positions:
+        value = f"rollout.max_context={config.rollout.max_context}"
+        yield f"{value}: the model has only model.max_positions={model.max_positions} positions"
+
+
+def _pretrained_faults(config: Config, model: PretrainedConfig) -> Iterator[str]:
+    if model.attention == "flash_attention_2" and find_spec("flash_attn") is None:
+        yield "model.attention=flash_attention_2: the package flash_attn is not installed; write sdpa, or install it"
+    if model.load_in_4bit:
+        yield from _quantisation_faults(config)
+    try:
+        source = find_source(model)
+    except ConfigError as error:
+        yield from error.faults
+        return
+    if not source.is_gguf:
+        yield from _architecture_faults(config, read_config(source))
+
+
+def _quantisation_faults(config: Config) -> Iterator[str]:
+    if find_spec("bitsandbytes") is None:
+        yield (
+            "model.load_in_4bit=true: the package bitsandbytes is not installed; "
+            'pip install -e ".[quantised]", or write false'
+        )
+    for name in _ADAPTED:
+        if getattr(config, name).lora is None:
+            yield f"{name}.lora=null: the weights of model.load_in_4bit=true cannot be trained; write {name}.lora={{}}"
+
+
+def _architecture_faults(config: Config, values: dict[str, object]) -> Iterator[str]:
+    from depo_lightning.models import LoraSettings
+    from depo_lightning.models.pretrained import architecture, lora_faults
+
+    try:
+        known = architecture(values)
+    except ConfigError as error:
+        yield from error.faults
+        return
+    positions = getattr(known.get_text_config(), "max_position_embeddings", None)
+    if positions and config.rollout.max_context > positions:
+        yield f"rollout.max_context={config.rollout.max_context}: the model reads {positions} tokens; lower it"
+    for name in _ADAPTED:
+        lora: LoraConfig | None = getattr(config, name).lora
+        if lora is not None and lora.targets != "all-linear":
+            yield from lora_faults(known, LoraSettings(targets=lora.targets), f"{name}.lora")
