@@ -11,7 +11,9 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from depo_lightning import envs
 from depo_lightning.agents.chat import ChatRenderer
+from depo_lightning.agents.react import format_turn
 from depo_lightning.config import PretrainedConfig
 from depo_lightning.data import Packing
 from depo_lightning.data.sft import SftDataset
@@ -50,7 +52,23 @@ def test_text_becomes_the_tokens_of_llama_cpp() -> None:
     place = find_source(SMOLLM2).place
     ours, theirs = load_gguf_tokenizer(Path(place)), llama_cpp.Llama(place, vocab_only=True, verbose=False)
     rng = random.Random(0)
-    pieces = ["red ball", " 1", "23", "\n", "  ", " ", "it's", "Thought:", "é", "日本", "<|im_end|>", "!?", "\t", "½", "٣"]
+    pieces = [
+        "red ball",
+        " 1",
+        "23",
+        "\n",
+        "  ",
+        " ",
+        "it's",
+        "Thought:",
+        "é",
+        "日本",
+        "<|im_end|>",
+        "!?",
+        "\t",
+        "½",
+        "٣",
+    ]
     for _ in range(1000):
         text = "".join(rng.choices(pieces, k=rng.randint(1, 12)))
         ids = ours(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
@@ -58,10 +76,19 @@ def test_text_becomes_the_tokens_of_llama_cpp() -> None:
     theirs.close()
 
 
-def test_gradients_of_two_real_episodes_are_those_of_padding(checkpoint: Path, episodes: list[Any]) -> None:
-    tokenizer = AutoTokenizer.from_pretrained(checkpoint)
-    renderer = ChatRenderer(tokenizer)
-    rows = [renderer.encode(messages) for messages in episodes]
+def episode(task: int, turns: int) -> list[dict[str, str]]:
+    """An episode of BabyAI that looks around."""
+    env = envs.make("babyai", levels=["GoToRedBallGrey"])
+    messages = [{"role": "system", "content": env.system_prompt}, {"role": "user", "content": env.reset(task)}]
+    for _ in range(turns):
+        messages.append({"role": "assistant", "content": format_turn("I look further.", "turn left")})
+        messages.append({"role": "user", "content": env.step("turn left").observation})
+    return messages[:-1]
+
+
+def test_gradients_of_two_real_episodes_are_those_of_padding(checkpoint: Path) -> None:
+    renderer = ChatRenderer(AutoTokenizer.from_pretrained(checkpoint))
+    rows = [renderer.encode(episode(task, turns)) for task, turns in ((0, 1), (1, 2))]
     model = AutoModelForCausalLM.from_pretrained(checkpoint)
     assert supports_packing(model)
     policy: Any = add_lora(model, LoraSettings(rank=4), seed=0)

@@ -1,4 +1,4 @@
-"""Policies as models: a tiny one built from scratch with its own tokenizer, low-rank adapters, saving and loading."""
+"""Policies as models: a tiny one from scratch, pretrained ones, low-rank adapters, saving and loading."""
 
 from depo_lightning.models.lora import LoraSettings, add_lora, load_policy, save_policy
 from depo_lightning.models.tiny import TinySettings, build_tiny
