@@ -100,6 +100,7 @@ def test_keys_hold_the_commit_and_not_the_name(cache_folder: Path, compose_confi
     ("overrides", "words"),
     [
         ([QWEN], ["Qwen/Qwen2.5-7B-Instruct", "HF_HUB_OFFLINE", "hf download"]),
+        (["model=hf"], ["model.path", "is not set", "hub id"]),
         (["model=hf", "model.path=/no/where"], ["/no/where", "no such directory", "hub id"]),
         (["model=hf", "model.path=gpt2"], ["gpt2", "no such directory"]),
         (["model=hf", "model.path=/no/model.gguf"], ["no such file"]),
@@ -155,6 +156,14 @@ def test_what_the_model_cannot_do_is_told_before_work(
     folder = a_directory(tmp_path / "model")
     told = faults_of(compose_config("model=hf", f"model.path={folder}", override))
     assert all(word in told for word in words)
+
+
+def test_a_gguf_files_context_is_told_before_work(tmp_path: Path, compose_config: Callable[..., Config]) -> None:
+    (tmp_path / "some.gguf").write_bytes(b"GGUF")
+    given = ("model=smollm2", "model.package=null", f"model.path={tmp_path / 'some.gguf'}")
+    validate(compose_config(*given))
+    told = faults_of(compose_config(*given, "rollout.max_context=9000"))
+    assert "rollout.max_context=9000: the model reads 8192 tokens" in told
 
 
 def test_4_bit_weights_want_adapters(tmp_path: Path, compose_config: Callable[..., Config]) -> None:

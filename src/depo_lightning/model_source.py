@@ -52,6 +52,8 @@ def find_source(model: PretrainedConfig) -> Source:
 
 @cache
 def _find(name: str, path: str, package: str | None, revision: str | None) -> Source:
+    if not path:
+        raise ConfigError("model.path: is not set; give a hub id, a directory or a GGUF file, as model.path=…")
     place = Path(path).expanduser()
     if package is not None:
         place = _package_folder(name, package) / path

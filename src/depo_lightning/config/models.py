@@ -41,9 +41,10 @@ class PretrainedConfig(ModelConfig):
     """A chat model with weights and tokenizer of its own."""
 
     name: str = "hf"
-    path: str = MISSING  # id on the Hugging Face hub, local directory, or GGUF file
+    path: str = ""  # id on the Hugging Face hub, local directory, or GGUF file
     package: str | None = None  # an installed Python package that `path` lies in
     revision: str | None = None  # of a hub model: branch, tag or commit; null: main
+    max_positions: int | None = None  # what a GGUF file's model reads; others say it themselves
     dtype: Dtype = Dtype.auto
     attention: Attention = Attention.sdpa
     load_in_4bit: bool = False  # quantise the frozen weights that an adapter is trained on; needs bitsandbytes

@@ -7,6 +7,7 @@ import math
 import platform
 import shutil
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -137,9 +138,18 @@ def _copy_policies(store: Store, policies: dict[str, Stage], target: Path) -> No
     for name, stage in policies.items():
         copy = target / name
         shutil.rmtree(copy, ignore_errors=True)
-        shutil.copytree(store.path(stage), copy)
+        shutil.copytree(store.path(stage), copy, copy_function=_copy)
         adapter = copy / "adapter_config.json"
         if adapter.exists():
             values = json.loads(adapter.read_text())
             values["base_model_name_or_path"] = str((target / "bc").absolute())
             adapter.write_text(json.dumps(values, indent=2, sort_keys=True) + "\n")
+
+
+def _copy(source: str, target: str) -> None:
+    """A copy; of weights, which may be large and which nothing writes into, a hard link where the disk allows one."""
+    if source.endswith(".safetensors"):
+        with suppress(OSError):
+            Path(target).hardlink_to(source)
+            return
+    shutil.copy2(source, target)

@@ -49,6 +49,13 @@ def _pretrained_faults(config: Config, model: PretrainedConfig) -> Iterator[str]
         return
     if not source.is_gguf:
         yield from _architecture_faults(config, read_config(source))
+    elif model.max_positions is not None:
+        yield from _context_faults(config, model.max_positions)
+
+
+def _context_faults(config: Config, positions: int) -> Iterator[str]:
+    if config.rollout.max_context > positions:
+        yield f"rollout.max_context={config.rollout.max_context}: the model reads {positions} tokens; lower it"
 
 
 def _quantisation_faults(config: Config) -> Iterator[str]:
@@ -72,8 +79,8 @@ def _architecture_faults(config: Config, values: dict[str, object]) -> Iterator[
         yield from error.faults
         return
     positions = getattr(known.get_text_config(), "max_position_embeddings", None)
-    if positions and config.rollout.max_context > positions:
-        yield f"rollout.max_context={config.rollout.max_context}: the model reads {positions} tokens; lower it"
+    if positions:
+        yield from _context_faults(config, positions)
     for name in _ADAPTED:
         lora: LoraConfig | None = getattr(config, name).lora
         if lora is not None and lora.targets != "all-linear":
