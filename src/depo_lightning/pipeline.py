@@ -32,18 +32,20 @@ class Plan:
         steps: (phase of the command line, name, stage), inputs before their users.
         policies: the training stage of each policy in the table, BC first.
         evaluations: the evaluation stage of each.
+        answers: by set of questions, the stage of each policy's answers.
         main: the policy that `alpha1`, `alpha2` and group `efficiency` describe.
     """
 
     steps: list[tuple[str, str, Stage]]
     policies: dict[str, Stage]
     evaluations: dict[str, Stage]
+    answers: dict[str, dict[str, Stage]]
     main: str
 
 
 def plan(config: Config, context: Context) -> Plan:
     """Lay out the stages; nothing is computed."""
-    from depo_lightning.stages import collect, evaluate, label, preference, pretrained, supervised
+    from depo_lightning.stages import collect, evaluate, label, preference, pretrained, questions, supervised
 
     collected = collect.collect_stage(config, context)
     tokenizer = label.tokenizer_stage(config, context, collected)
@@ -67,11 +69,20 @@ def plan(config: Config, context: Context) -> Plan:
         trained[main] = ("depo", preferred(config.efficiency))
     policies = {name: stage for name, (_, stage) in trained.items()}
     evaluations = {name: evaluate.evaluate_stage(config, context, name, stage, bc) for name, stage in policies.items()}
+    asked = {name: questions.questions_stage(config, name) for name in config.evaluation}
+    answers = {
+        name: {
+            policy: questions.answers_stage(config, context, name, asked[name], stage)
+            for policy, stage in policies.items()
+        }
+        for name in asked
+    }
     prepared = [("tokenizer", name, stage) for name, stage in pretrained.model_inputs(config).items()]
     prepared.append(("tokenizer", "tokenizer", tokenizer))
     first = ("collect", "collect", collected)
     # What a pretrained model lacks is told before the search starts; a new model's tokenizer needs the search.
     steps = [
+        *(("evaluate", f"questions {name}", stage) for name, stage in asked.items()),  # first: a hub may not answer
         *([*prepared, first] if isinstance(config.model, PretrainedConfig) else [first, *prepared]),
         ("label", "label", labelled),
         ("rephrase", "rephrase", rephrased),
@@ -79,8 +90,13 @@ def plan(config: Config, context: Context) -> Plan:
         ("reference", "reference", reference),
         *((phase, name, stage) for name, (phase, stage) in trained.items() if phase == "depo"),
         *(("evaluate", f"evaluate {name}", stage) for name, stage in evaluations.items()),
+        *(
+            ("evaluate", f"{name} {policy}", stage)
+            for name, given in answers.items()
+            for policy, stage in given.items()
+        ),
     ]
-    return Plan(steps, policies, evaluations, main if main in policies else list(policies)[-1])
+    return Plan(steps, policies, evaluations, answers, main if main in policies else list(policies)[-1])
 
 
 def run(config: Config) -> dict[str, float] | None:
@@ -144,7 +160,8 @@ def _report(config: Config, store: Store, laid_out: Plan, tracker: Tracker) -> d
     from depo_lightning.stages.report import report
 
     stages = {name: stage for _, name, stage in laid_out.steps if store.has(stage)}
-    return report(config, store, stages, laid_out.policies, laid_out.evaluations, laid_out.main, tracker)
+    evaluations, answers = laid_out.evaluations, laid_out.answers
+    return report(config, store, stages, laid_out.policies, evaluations, answers, laid_out.main, tracker)
 
 
 def _check_output(output: Path) -> None:
@@ -177,7 +194,11 @@ def _require_inputs(config: Config, store: Store, laid_out: Plan) -> None:
                 if not there(source):
                     text = f"stages={config.stages}: {stage.name!r} needs {source.name!r}, which is not stored; add it"
                     faults[text] = None
-    if "report" in config.stages and not all(map(there, laid_out.evaluations.values())):
+    evaluated = [
+        *laid_out.evaluations.values(),
+        *(stage for given in laid_out.answers.values() for stage in given.values()),
+    ]
+    if "report" in config.stages and not all(map(there, evaluated)):
         faults[f"stages={config.stages}: 'report' needs 'evaluate', which is not stored; add it"] = None
     if faults:
         raise ConfigError(faults)

@@ -16,6 +16,7 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 from depo_lightning.config import collection, environments, models, rollouts, thresholds
 from depo_lightning.config.collection import RephraserConfig, ScriptedTeacherConfig, SearchConfig, TeacherConfig
 from depo_lightning.config.environments import BabyAIConfig, EnvConfig
+from depo_lightning.config.evaluation import QuestionsConfig
 from depo_lightning.config.models import LoraConfig, ModelConfig, PretrainedConfig, TinyConfig
 from depo_lightning.config.rollouts import Backend, RolloutConfig, ServerRolloutConfig
 from depo_lightning.config.thresholds import AbsoluteThresholds, RelativeThresholds, ThresholdsConfig
@@ -48,6 +49,7 @@ __all__ = [
     "ModelConfig",
     "Policy",
     "PretrainedConfig",
+    "QuestionsConfig",
     "RelativeThresholds",
     "RephraserConfig",
     "RolloutConfig",
@@ -114,6 +116,7 @@ class Config:
     filtered_bc: FilteredBCConfig = field(default_factory=FilteredBCConfig)
     depo: DepoConfig = field(default_factory=DepoConfig)
     rollout: RolloutConfig = field(default_factory=RolloutConfig)
+    evaluation: dict[str, QuestionsConfig] = field(default_factory=dict)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     logger: LoggerConfig = field(default_factory=LoggerConfig)
 

@@ -43,11 +43,13 @@ class TextEnv(ABC):
         system_prompt: instructions for the agent, the first message of a conversation.
         phrases: regular expressions of protocol text that a tokenizer trained from scratch keeps as
             single tokens, longest first.
+        react: agent turns are read as a thought and an action; False: the whole text is the action.
     """
 
     name: ClassVar[str]
     system_prompt: ClassVar[str]
     phrases: ClassVar[tuple[str, ...]] = ()
+    react: ClassVar[bool] = True
 
     @abstractmethod
     def reset(self, task: int) -> str:

@@ -9,6 +9,8 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
+from depo_lightning.evaluation import questions
+
 MISSING = "–"
 _NAMES = {"bc": "BC", "filtered_bc": "filtered BC", "kto": "KTO", "depo": "DEPO"}
 _FORM = tuple[str, int]  # name shown, decimals
@@ -81,6 +83,11 @@ def results_table(results: Mapping[str, Any]) -> Table:
         for row in _difference_rows(compared):
             differences.add_row(*(escape(cell.replace(" [", "\n[")) for cell in row))
         outer.add_row(differences)
+    for title, columns, rows, note in _question_blocks(results):
+        block = _block(title, columns, note)
+        for row in rows:
+            block.add_row(*(escape(cell.replace(" [", "\n[")) for cell in row))
+        outer.add_row(block)
     return outer
 
 
@@ -93,6 +100,9 @@ def markdown_table(results: Mapping[str, Any]) -> str:
     if compared:
         header = ["difference to BC", *(policy_label(name, entry) for name, entry in compared.items())]
         parts += [_markdown(header, _difference_rows(compared)), f"{_DIFFERENCE_NOTE}."]
+    for title, columns, rows, note in _question_blocks(results):
+        header = [title, *(policy_label(name, entry) for name, entry in columns.items())]
+        parts += [_markdown(header, iter(rows)), f"{note}."]
     return "\n\n".join(parts) + "\n"
 
 
@@ -107,6 +117,26 @@ def _estimate_rows(policies: Mapping[str, Any]) -> Iterator[list[str]]:
 def _difference_rows(policies: Mapping[str, Any]) -> Iterator[list[str]]:
     for key, (shown, decimals) in DIFFERENCES.items():
         yield [shown, *(with_interval(entry["difference_to_bc"].get(key), decimals) for entry in policies.values())]
+
+
+def _question_blocks(results: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any], list[list[str]], str]]:
+    """Tables of the answers to each set of questions: title, policies, rows, note."""
+    policies = results["policies"]
+    others = {name: entry for name, entry in policies.items() if entry["difference_to_bc"]}
+    for name, asked in results.get("questions", {}).items():
+        given = [asked["policies"][policy] for policy in policies]
+        rows = [
+            [shown, *(plus_minus(entry["metrics"][key], decimals) for entry in given)]
+            for key, (shown, decimals) in questions.METRICS.items()
+        ]
+        rows.append([questions.COUNTS, *("/".join(map(str, entry["counts"].values())) for entry in given)])
+        yield name, policies, rows, f"{asked['n']} questions out of domain; {questions.NOTE}"
+        rows = [
+            [shown, *(with_interval(asked["policies"][one]["difference_to_bc"][key], decimals) for one in others)]
+            for key, (shown, decimals) in questions.DIFFERENCES.items()
+        ]
+        if others:
+            yield f"{name}: to BC", others, rows, _DIFFERENCE_NOTE.replace("tasks", "questions")
 
 
 def _block(title: str, policies: Mapping[str, Any], note: str) -> Table:

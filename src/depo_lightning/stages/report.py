@@ -20,6 +20,7 @@ from depo_lightning.evaluation.episode_table import EPISODE_TABLE, episode_table
 from depo_lightning.evaluation.figures import write_success_figure
 from depo_lightning.evaluation.metrics import summarise
 from depo_lightning.evaluation.paired import paired_difference, policy_results
+from depo_lightning.evaluation.questions import answer_lines, questions_results
 from depo_lightning.evaluation.table import markdown_table, results_table
 from depo_lightning.exports.cards import write_cards
 from depo_lightning.exports.run import Run
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from depo_lightning.tracking import Tracker
 
 SCHEMA = 1
+ANSWERS = "answers.jsonl"
 FIGURE = "success_tokens.png"
 _PACKAGES = ("torch", "transformers", "peft", "pytorch-lightning", "minigrid", "numpy", "depo-lightning")
 
@@ -43,6 +45,7 @@ def report(
     stages: dict[str, Stage],
     policies: dict[str, Stage],
     evaluations: dict[str, Stage],
+    answers: dict[str, dict[str, Stage]],
     main: str,
     tracker: Tracker,
 ) -> dict[str, float]:
@@ -54,6 +57,7 @@ def report(
         stages: all stages of the run, by the name the account of seconds and tokens gives them.
         policies: trained policies by name, BC first.
         evaluations: evaluation stages by policy.
+        answers: stages of answers to questions, by set and policy.
         main: the policy whose metrics a sweep optimises.
         tracker: of the run.
 
@@ -63,6 +67,7 @@ def report(
     """
     output = Path(config.output)
     episodes = {name: read_jsonl(store.path(stage) / EPISODES) for name, stage in evaluations.items()}
+    answered = {name: _answers(store, given) for name, given in answers.items()}
     results: dict[str, Any] = {
         "schema": SCHEMA,
         "main": main,
@@ -77,10 +82,14 @@ def report(
         "versions": {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}},
         "timing": {"seconds_per_stage": {name: _seconds(store.path(stage)) for name, stage in stages.items()}},
     }
+    if answered:
+        results["questions"] = {name: questions_results(a, config.rollout.seed) for name, a in answered.items()}
     with machine_faults("the results could not be written", output):
         write_atomic(output / "config.yaml", OmegaConf.to_yaml(OmegaConf.structured(config)))
         write_jsonl(output / EPISODES, _named(episodes))
         write_atomic(output / EPISODE_TABLE, episode_table(episodes))
+        if answered:
+            write_atomic(output / ANSWERS, "".join(answer_lines(answered)))
         write_success_figure(results, output / FIGURE)
         write_atomic(output / "table.md", markdown_table(results))
         _copy_policies(store, policies, output / "policies")
@@ -110,6 +119,10 @@ def _policies(episodes: dict[str, list[Trajectory]], config: Config) -> dict[str
         difference = None if name == "bc" else paired_difference(played, episodes["bc"], config.rollout.seed)
         entries[name] = policy_results(summarise(played), difference)
     return entries
+
+
+def _answers(store: Store, stages: dict[str, Stage]) -> dict[str, list[Trajectory]]:
+    return {policy: read_jsonl(store.path(stage) / EPISODES) for policy, stage in stages.items()}
 
 
 def _named(episodes: dict[str, list[Trajectory]]) -> Iterable[Trajectory]:

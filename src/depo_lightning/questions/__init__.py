@@ -1,0 +1,1 @@
+"""Single-turn questions with known answers: where they come from, and whether a text answers them."""
