@@ -18,7 +18,8 @@ FILES = [path for path in CONF.glob("*/*.yaml") if path.parent.name != "speciali
 CHOICES = sorted(f"{'+' if p.parent.name in ADDED else ''}{p.parent.name}={p.stem}" for p in FILES)
 NEEDS_A_GPU = {"trainer=gpu", "trainer=ddp", "trainer=fsdp"}
 NEEDS_A_MODEL = {"model=hf", "model=qwen2_5_7b", "model=llama3_1_8b", "model=smollm2"}  # from a hub or an extra
-NEEDS_MORE = NEEDS_A_GPU | NEEDS_A_MODEL  # than these tests have
+NEEDS_A_FILE = {"evaluation=local", "evaluation=simuleq"}
+NEEDS_MORE = NEEDS_A_GPU | NEEDS_A_MODEL | NEEDS_A_FILE  # than these tests have
 
 
 @pytest.mark.parametrize("choice", CHOICES)
@@ -35,6 +36,33 @@ def test_the_paper_is_the_default(compose_config: Callable[..., Config]) -> None
     assert config.efficiency.form is EfficiencyForm.depo
     thresholds = vars(config.thresholds)
     assert [thresholds[name] for name in ("kappa0", "kappa1", "kappa2", "step_cut")] == [0.9, 0.9, 0.7, 7]
+
+
+def test_several_sets_of_questions_at_once(compose_config: Callable[..., Config]) -> None:
+    assert compose_config().evaluation == {}
+    config = compose_config("evaluation=[gsm8k,math,arithmetic]", "evaluation.gsm8k.limit=50")
+    assert list(config.evaluation) == ["gsm8k", "math", "arithmetic"]
+    assert config.evaluation["gsm8k"].limit == 50
+    assert config.evaluation["math"].limit is None
+    validate(config)
+
+
+@pytest.mark.parametrize(
+    ("override", "word"),
+    [
+        ("path=nowhere.jsonl", "nowhere.jsonl: cannot be read"),
+        ("generator=riddles", "generator='riddles': choose from"),
+        ("limit=1", "limit=1: must be at least 2"),
+        ("limit=null", "say how many"),
+        ("prompt=Go", "must hold {question}"),
+        ("max_new_tokens=4096", "no answer fits"),
+        ("max_context=9999", "positions"),
+        ("temperature=-1", "0 \\(greedy\\) or more"),
+    ],
+)
+def test_faults_of_questions_are_named(override: str, word: str, compose_config: Callable[..., Config]) -> None:
+    with pytest.raises(ConfigError, match=word):
+        validate(compose_config("evaluation=arithmetic", f"evaluation.arithmetic.{override}"))
 
 
 def test_zero_is_a_seed(compose_config: Callable[..., Config]) -> None:
@@ -87,6 +115,7 @@ def test_all_faults_are_reported_at_once(compose_config: Callable[..., Config]) 
         ("teacher.noise=1.5", "teacher.noise"),
         ("filtered_bc.fraction=0", "filtered_bc.fraction"),
         ("rollout.max_context=100000", "positions"),
+        ("evaluation=simuleq", r"evaluation\.simuleq\.path=null: give a JSONL"),
     ],
 )
 def test_a_broken_rule_is_named(override: str, word: str, compose_config: Callable[..., Config]) -> None:

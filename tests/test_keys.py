@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from hydra.errors import HydraException
@@ -26,6 +27,33 @@ def test_grouping_by_tree_has_keys_of_its_own(compose_config: Callable[..., Conf
         changed = keys(compose_config(f"{section}.grouping=tree"))
         assert changed[policy] != stages[policy].key
         assert keys(compose_config(f"{section}.grouping=none")) == keys(config)
+
+
+def test_questions_change_no_key_of_what_was_there(compose_config: Callable[..., Config], tmp_path: Path) -> None:
+    def steps(*overrides: str) -> dict[str, str]:
+        config = compose_config(*overrides)
+        return {name: stage.key for _, name, stage in plan(config, Context(config)).steps}
+
+    without, asked = steps(), steps("evaluation=arithmetic")
+    assert {name: key for name, key in asked.items() if name in without} == without
+    assert set(asked) - set(without) == {
+        "questions arithmetic",
+        *(f"arithmetic {name}" for name in keys(compose_config())),
+    }
+    source, manner = "questions arithmetic", "arithmetic bc"
+    other = steps("evaluation=arithmetic", "evaluation.arithmetic.limit=20")
+    assert other[source] != asked[source]
+    assert other[manner] != asked[manner]
+    other = steps("evaluation=arithmetic", "evaluation.arithmetic.temperature=1")
+    assert other[source] == asked[source]
+    assert other[manner] != asked[manner]
+    path = tmp_path / "mine.jsonl"
+    for text in ("1", "2"):  # what a file says counts, not where it lies
+        path.write_text(f'{{"question": "{text}?", "answer": {text}}}\n')
+        found = steps("evaluation=local", f"evaluation.local.path={path}")["questions local"]
+        assert found == steps("evaluation=local", f"evaluation.local.path={path}")["questions local"]
+        assert found != other[source]
+        other[source] = found
 
 
 def test_an_unknown_grouping_is_refused(compose_config: Callable[..., Config]) -> None:
