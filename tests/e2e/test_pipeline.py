@@ -116,3 +116,27 @@ def test_a_grid_shares_its_stages_and_ends_with_the_front(run: Run, tmp_path: Pa
     assert "Plotly" in html
     assert "<script src=" not in html
     assert len(list(sweep.rglob("*.wandb"))) == 5, done.stdout + done.stderr  # one per job, and the summary
+
+
+@pytest.mark.slow
+def test_questions_beside_the_tasks(run: Run, tmp_path: Path) -> None:
+    mine = tmp_path / "mine.jsonl"
+    mine.write_text('{"question": "1+1?", "answer": 2}\n{"question": "Half of 3?", "answer": "3/2"}\n')
+    asked = ("evaluation=[arithmetic,local]", f"evaluation.local.path={mine}", "evaluation.arithmetic.limit=8")
+    short = [f"evaluation.{name}.max_new_tokens=16" for name in ("arithmetic", "local")]
+    told = run(*asked, *short, "policies=[bc,filtered_bc]")
+    assert "8 questions out of domain" in told.stdout
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert {name: entry["n"] for name, entry in results["questions"].items()} == {"arithmetic": 8, "local": 2}
+    for entry in results["questions"].values():
+        assert list(entry["policies"]) == ["bc", "filtered_bc"]
+        assert 0 < entry["policies"]["bc"]["metrics"]["tokens"]["mean"] <= 16
+    rows = [json.loads(line) for line in (tmp_path / "out" / "answers.jsonl").read_text().splitlines()]
+    assert len(rows) == 20
+    assert [row["gold"] for row in rows if (row["set"], row["policy"]) == ("local", "bc")] == ["2", "3/2"]
+    again = run(*asked, *short, "policies=[bc,filtered_bc]")
+    assert "answers to" not in again.stdout  # all from the store
+
+    mine.write_text('{"question": "1+1?"}\n')
+    refused = run(*asked, *short, expect=2)
+    assert f"{mine}:1: field 'answer' is missing" in refused.stderr

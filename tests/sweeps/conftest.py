@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from omegaconf import OmegaConf
+from tests.browser import browser as browser
 
 from depo_lightning.evaluation.episode_table import episode_table
 from depo_lightning.evaluation.metrics import summarise

@@ -1,0 +1,1 @@
+"""Stored episodes as a page to step through: `python -m depo_lightning.replay RUN_DIRECTORY`."""
