@@ -36,12 +36,7 @@ SHOPPING = (
 
 def trajectory(policy: str, env: str, turns: tuple[tuple[str, str], ...], **changes: Any) -> Trajectory:
     steps = tuple(Step(seen, "I think.", action, f"Action: {action}", 7) for seen, action in turns)
-    known: dict[str, Any] = {
-        "reward": 0.75,
-        "success": False,
-        "level": "one item",
-        "extra": {"policy": policy},
-    } | changes
+    known: dict[str, Any] = {"reward": 0.75, "success": False, "extra": {"policy": policy}} | changes
     return Trajectory(f"{policy}/{env}-1", env, 1, 0, "", steps, **known)
 
 
@@ -77,9 +72,8 @@ def count(browser: Any, where: str) -> int:
 
 
 def press(browser: Any, key: str) -> None:
-    browser.execute_script(
-        f"document.body.dispatchEvent(new KeyboardEvent('keydown', {{key: '{key}', bubbles: true}}))"
-    )
+    event = f"new KeyboardEvent('keydown', {{key: '{key}', bubbles: true}})"
+    browser.execute_script(f"document.body.dispatchEvent({event})")
 
 
 @browser_only
