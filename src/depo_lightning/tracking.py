@@ -214,20 +214,25 @@ def flat_results(results: Mapping[str, Any]) -> dict[str, float]:
     `depo/difference/tokens`, …; undefined values are left out.
 
     The estimates of the policy that `results["main"]` names are there without its name too, `success_rate` and so on,
-    so that runs with different main policies share the axes of a plot.
+    so that runs with different main policies share the axes of a plot. Answers to a set of questions stand under its
+    name: `depo/gsm8k/accuracy`, `gsm8k/accuracy`.
     """
     flat: dict[str, float | None] = {}
-    for policy, entry in results.get("policies", {}).items():
-        prefixes = (f"{policy}/", "") if policy == results.get("main") else (f"{policy}/",)
-        for name, estimate in {**entry["metrics"], **entry["timing"]}.items():
-            for prefix in prefixes:
-                flat[f"{prefix}{name}"], flat[f"{prefix}{name}_se"] = estimate["mean"], estimate["se"]
-        flat |= {f"{policy}/counts/{name}": count for name, count in entry["counts"].items()}
-        for name, difference in (entry["difference_to_bc"] or {}).items():
-            flat |= {
-                f"{policy}/difference/{name}{end}": difference[key]
-                for end, key in (("", "mean"), ("_low", "low"), ("_high", "high"))
-            }
+    entries = [("", results.get("policies", {}))]
+    entries += [(f"{name}/", asked["policies"]) for name, asked in results.get("questions", {}).items()]
+    for within, policies in entries:
+        for policy, entry in policies.items():
+            prefixes = (f"{policy}/", "") if policy == results.get("main") else (f"{policy}/",)
+            for name, estimate in {**entry["metrics"], **entry.get("timing", {})}.items():
+                for prefix in prefixes:
+                    key = f"{prefix}{within}{name}"
+                    flat[key], flat[f"{key}_se"] = estimate["mean"], estimate["se"]
+            flat |= {f"{policy}/{within}counts/{name}": count for name, count in entry["counts"].items()}
+            for name, difference in (entry["difference_to_bc"] or {}).items():
+                flat |= {
+                    f"{policy}/{within}difference/{name}{end}": difference[key]
+                    for end, key in (("", "mean"), ("_low", "low"), ("_high", "high"))
+                }
     return {name: value for name, value in flat.items() if value is not None}
 
 

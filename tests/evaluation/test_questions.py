@@ -13,6 +13,8 @@ from depo_lightning.evaluation.metrics import summarise
 from depo_lightning.evaluation.paired import policy_results
 from depo_lightning.evaluation.questions import answer_lines, questions_results
 from depo_lightning.evaluation.table import markdown_table
+from depo_lightning.stages.report import objectives
+from depo_lightning.tracking import flat_results
 from depo_lightning.trajectory import Trajectory
 
 Make = Callable[..., Trajectory]
@@ -57,6 +59,18 @@ def test_the_table_shows_each_set_and_is_unchanged_without(episode: Make) -> Non
     ):
         assert row in text
     assert "4 questions out of domain" in text
+
+
+def test_numbers_for_sweeps_and_trackers(episode: Make) -> None:
+    given = {"bc": answers(episode, "rrww", [10, 20, 30, 40]), "depo": answers(episode, "rrrw", [5, 10, 15, 20])}
+    played = [episode(task, [10], True) for task in range(4)]
+    policies = {name: policy_results(summarise(played)) for name in given}
+    results = {"main": "depo", "policies": policies, "questions": {"sums": questions_results(given, 0)}}
+    for flat in (objectives(results), flat_results(results)):
+        assert (flat["sums/accuracy"], flat["depo/sums/accuracy"], flat["bc/sums/accuracy"]) == (0.75, 0.75, 0.5)
+        assert flat["bc/sums/tokens_se"] == pytest.approx(6.4549722)
+        assert flat["success_rate"] == 1
+    assert flat_results(results)["depo/sums/difference/tokens"] == pytest.approx(-12.5)
 
 
 def test_lines_of_answers(episode: Make) -> None:

@@ -53,7 +53,7 @@ def _gather(name: str, asked: QuestionsConfig, target: Path, inputs: dict[str, P
     if asked.path is not None:
         questions = read_questions(asked.path, *fields)
     elif asked.hub is not None:
-        remedy = f"give a local JSONL of {{question, answer}} with evaluation.{name}.path"
+        remedy = f"give a local JSONL of {{{', '.join(fields)}}} with evaluation.{name}.path"
         questions = read_hub(asked.hub, asked.subset, asked.split, asked.revision, fields, remedy)
     else:
         questions = arithmetic(asked.limit or 0, asked.seed)

@@ -63,7 +63,7 @@ def report(
 
     Returns:
         For a sweeper: metric → mean of the main policy, `_se` → its standard error, and `bc/success_rate` and the
-        like for every policy; NaN where a metric is undefined.
+        like for every policy, `gsm8k/accuracy` for answers to questions; NaN where a metric is undefined.
     """
     output = Path(config.output)
     episodes = {name: read_jsonl(store.path(stage) / EPISODES) for name, stage in evaluations.items()}
@@ -106,10 +106,13 @@ def report(
 def objectives(results: dict[str, Any]) -> dict[str, float]:
     """A run's results as the flat numbers that a sweep's objectives and constraints name."""
     flat = {}
+    tables = [("", results["policies"])]
+    tables += [(f"{name}/", asked["policies"]) for name, asked in results.get("questions", {}).items()]
     for prefix, policy in (("", results["main"]), *((f"{name}/", name) for name in results["policies"])):
-        for name, value in results["policies"][policy]["metrics"].items():
-            for end, number in (("", value["mean"]), ("_se", value["se"])):
-                flat[f"{prefix}{name}{end}"] = math.nan if number is None else number
+        for within, entries in tables:
+            for name, value in entries[policy]["metrics"].items():
+                for end, number in (("", value["mean"]), ("_se", value["se"])):
+                    flat[f"{prefix}{within}{name}{end}"] = math.nan if number is None else number
     return flat
 
 

@@ -43,7 +43,7 @@ def _source_faults(field: str, questions: QuestionsConfig) -> Iterator[str]:
         if find_spec("datasets") is None:
             yield f"{field}.hub={questions.hub!r}: datasets {_INSTALL}, or give {field}.path"
     elif questions.generator is None:
-        yield f"{field}.path=null: give a JSONL of {{question, answer}}"
+        yield f"{field}.path=null: give a JSONL of {{{questions.question_field}, {questions.answer_field}}}"
     elif questions.generator not in GENERATORS:
         yield f"{field}.generator={questions.generator!r}: choose from {list(GENERATORS)}"
     elif questions.limit is None:
