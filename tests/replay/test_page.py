@@ -29,6 +29,7 @@ SHOPPING = (
         "[SEP] $9.0 [SEP] B0C14X1K5C [SEP] Rich Tea of Many Leaves [SEP] $11.0",
         "click[b0zrubqtbi]",
     ),
+    (ITEM, "click[lemon]"),
     (ITEM, "click[mint]"),
     (ITEM, "click[buy now]"),
 )
@@ -124,6 +125,8 @@ def test_a_shop_is_drawn_from_the_observations(opened: Callable[..., Any]) -> No
     assert count(browser, ".item") == 2
     assert text(browser, ".item.clicked").split("\n")[1:] == ["Loose Herbal Tea", "B0ZRUBQTBI", "$9.0"]
     press(browser, "ArrowRight")
+    press(browser, "ArrowRight")
+    assert text(browser, ".chip.picked") == "lemon"  # chosen a turn ago
     assert text(browser, ".shop h3") == "Loose Herbal Tea"
     assert [text(browser, where) for where in (".group", ".chip.clicked", ".price")] == [
         "flavor",
@@ -131,7 +134,8 @@ def test_a_shop_is_drawn_from_the_observations(opened: Callable[..., Any]) -> No
         "Price: $9.0",
     ]
     press(browser, "ArrowRight")
-    assert text(browser, ".chip.picked") == "mint"  # chosen a turn ago
+    assert text(browser, ".chip.picked") == "mint"  # instead of lemon
+    assert count(browser, ".chip.picked") == 1
     assert text(browser, ".buy.clicked") == "Buy Now"
     assert "reward 0.750" in text(browser, ".badges")
     assert browser.get_log("browser") == []

@@ -121,9 +121,17 @@ function drawItem(inside, rest, price, button, mark, picked) {
   const options = rest.slice(0, price - 1), after = rest.slice(price);
   for (const part of options.filter((part) => isButton(part))) inside.append(button(part));
   inside.append(element("h3", "", rest[price - 1]));
+  const groups = [[]];  // an option's name, if it looks like one, and its values
   for (const part of options.filter((part) => !isButton(part))) {
-    if (GROUP.test(part)) inside.append(element("div", "group", part));
-    else inside.append(mark(element("span", "chip" + (picked.has(part.toLowerCase()) ? " picked" : ""), part), part));
+    if (GROUP.test(part)) groups.push([]);
+    groups[groups.length - 1].push(part);
+  }
+  for (const values of groups) {
+    const last = picked.filter((label) => values.some((value) => value.toLowerCase() === label)).pop();
+    for (const part of values) {
+      if (GROUP.test(part)) inside.append(element("div", "group", part));
+      else inside.append(mark(element("span", "chip" + (part.toLowerCase() === last ? " picked" : ""), part), part));
+    }
   }
   for (const part of after) {
     inside.append(isButton(part) ? button(part) : element("p", part.startsWith("Price:") ? "price" : "", part));
@@ -145,15 +153,15 @@ function lastQuery(steps, turn) {
   const searches = steps.slice(0, turn).map((step) => /^\s*search\[(.*)\]\s*$/is.exec(step.action)).filter(Boolean);
   return searches.length ? searches[searches.length - 1][1] : "";
 }
-// Options clicked since the item was opened, before turn `turn`: the observation does not say what is chosen.
+// Labels clicked since the item was opened, before turn `turn`: the observation does not say what is chosen.
 function pickedOptions(steps, turn) {
-  const picked = new Set();
+  let picked = [];
   for (const step of steps.slice(0, turn)) {
     const click = /^\s*click\[(.*)\]\s*$/is.exec(step.action);
     if (!click || !step.valid) continue;
     const label = click[1].trim().toLowerCase();
-    if (/^b[0-9a-z]{9}$/.test(label) || label === "back to search") picked.clear();
-    else picked.add(label);
+    if (/^b[0-9a-z]{9}$/.test(label) || label === "back to search") picked = [];
+    else picked.push(label);
   }
   return picked;
 }

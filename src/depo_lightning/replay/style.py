@@ -38,6 +38,8 @@ nav button small { grid-column: 2 / 4; color: var(--muted); }
 .scene { flex: 3 1 400px; min-width: 0; }
 .said { flex: 2 1 300px; min-width: 0; }
 .said .turn { margin-top: 0; }
+#panes:has(.pane + .pane) .said { order: -1; flex-basis: 100%; }
+#panes:has(.pane + .pane) .grid { width: min(100%, 360px); }
 .note { background: #fff5e0; border-left: 3px solid #d99a1c; padding: 6px 10px; margin: 0 0 10px; }
 .grid { width: min(100%, 460px); height: auto; display: block; margin-bottom: 4px; background: #1d1d1d; }
 .carrying { color: var(--muted); margin: 0 0 8px; font-size: 13px; }
