@@ -10,7 +10,7 @@ import pytest
 from depo_lightning.choices import EfficiencyForm
 from depo_lightning.config import Config, LoggerKind
 from depo_lightning.errors import ConfigError
-from depo_lightning.validation import validate
+from depo_lightning.validation import evaluation, validate
 
 CONF = Path(__file__).parents[1] / "conf"
 ADDED = {"experiment", "sweeps"}  # groups that are not in the defaults
@@ -63,6 +63,15 @@ def test_several_sets_of_questions_at_once(compose_config: Callable[..., Config]
 def test_faults_of_questions_are_named(override: str, word: str, compose_config: Callable[..., Config]) -> None:
     with pytest.raises(ConfigError, match=word):
         validate(compose_config("evaluation=arithmetic", f"evaluation.arithmetic.{override}"))
+
+
+def test_what_questions_need_is_named(compose_config: Callable[..., Config], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evaluation, "find_spec", lambda name: None)
+    validate(compose_config())
+    with pytest.raises(ConfigError) as caught:
+        validate(compose_config("evaluation=gsm8k"))
+    assert len(caught.value.faults) == 2
+    assert all('pip install -e ".[math]"' in fault for fault in caught.value.faults)
 
 
 def test_zero_is_a_seed(compose_config: Callable[..., Config]) -> None:
