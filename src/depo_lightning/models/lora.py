@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
@@ -79,7 +79,8 @@ def merged(model: PreTrainedModel | PeftModel, base: PreTrainedModel | None = No
         learned = get_peft_model_state_dict(model, save_embedding_layers=False)
         model = get_peft_model(base, model.active_peft_config)
         set_peft_model_state_dict(model, learned)
-    plain: PreTrainedModel = model.merge_and_unload()
+    adapted: Any = model  # PEFT's merging methods have no types
+    plain: PreTrainedModel = adapted.merge_and_unload()
     return plain
 
 
