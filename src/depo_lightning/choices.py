@@ -50,6 +50,13 @@ class Scoring(StrEnum):
     agentgym = "agentgym"
 
 
+class Proposing(StrEnum):
+    """How a language model proposes several turns: drawn independently, or one by one, each with a new action."""
+
+    samples = "samples"
+    distinct = "distinct"
+
+
 OBJECTIVES = {"success_rate": "maximize", "tokens_all": "minimize"}  # of a sweep, unless it names others
 
 # Metrics of evaluation episodes (`evaluation.metrics.summarise`), which a sweep's objectives name.

@@ -153,6 +153,8 @@ def run_shared(jobs: Sequence[DictConfig]) -> None:
         for phase, name, stage in plans[0].steps:
             needed = stage.key in keys and _wanted(config, phase) and not store.has(stage)
             if needed and all(map(store.has, stage.inputs.values())):
+                if lacks := list(stage.needs()):
+                    raise ConfigError(lacks)
                 _get(store, name, stage, tracker)
 
 
@@ -181,7 +183,7 @@ def _wanted(config: Config, phase: str) -> bool:
 
 
 def _require_inputs(config: Config, store: Store, laid_out: Plan) -> None:
-    """Every input of a stage to run must be stored, or run before it."""
+    """Every input of a stage to run must be stored, or run before it, and the machine must have what it needs."""
     running = {stage.key for phase, _, stage in laid_out.steps if _wanted(config, phase)}
 
     def there(stage: Stage) -> bool:
@@ -194,6 +196,7 @@ def _require_inputs(config: Config, store: Store, laid_out: Plan) -> None:
                 if not there(source):
                     text = f"stages={config.stages}: {stage.name!r} needs {source.name!r}, which is not stored; add it"
                     faults[text] = None
+            faults |= dict.fromkeys(stage.needs())
     evaluated = [
         *laid_out.evaluations.values(),
         *(stage for given in laid_out.answers.values() for stage in given.values()),

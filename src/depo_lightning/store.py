@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -42,6 +42,7 @@ class Stage:
         compute: called with (directory to fill, {role: input directory}). What it puts into the former's folder
             `PROGRESS` is there again when a stopped stage is started anew, and is not published.
         title: what progress lines call it.
+        needs: what this machine lacks to compute it, such as a key; one fault each.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Stage:
     compute: Callable[[Path, dict[str, Path]], None]
     inputs: Mapping[str, Stage] = field(default_factory=dict)
     title: str = ""
+    needs: Callable[[], Iterable[str]] = tuple
 
     @property
     def identity(self) -> dict[str, Any]:

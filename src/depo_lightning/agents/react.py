@@ -45,3 +45,9 @@ def parse_turn(text: str) -> Turn:
     thought = _THOUGHT.fullmatch(before)
     assert thought is not None  # the expression matches every string
     return Turn(thought=thought[1], action=found[0][1].strip() if found else "")
+
+
+def action_end(text: str) -> int:
+    """Where the line of a turn's action ends; the text's length where it has no action."""
+    found = _ACTION.search(text)
+    return found.end(1) if found else len(text)

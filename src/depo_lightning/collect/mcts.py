@@ -9,7 +9,8 @@ from typing import Any
 
 from depo_lightning.agents.react import FormatError, parse_turn
 from depo_lightning.agents.teacher import Teacher
-from depo_lightning.collect.tree import Node
+from depo_lightning.agents.usage import Proposals, total
+from depo_lightning.collect.tree import NO_USAGE, Node
 from depo_lightning.envs.base import TextEnv
 from depo_lightning.errors import ConfigError, DepoError
 from depo_lightning.trajectory import Source, Status, Step, Trajectory
@@ -57,10 +58,12 @@ class TreeReport:
         simulations: playouts used; fewer than allowed where the tree was fully explored or crashed.
         paths: distinct finished episodes (ended, or cut off at the maximal depth).
         successes: those that reached the goal.
-        dropped: proposals that could not be read as one turn.
+        dropped: proposals that could not be read as one turn, also when a teacher that can be asked again was.
+        repaired: proposals that could be read once it was asked again.
         stalled: playouts given up because no readable turn was proposed.
         seconds: wall-clock time.
         error: what broke, if something did; such a tree also yields one crashed trajectory.
+        calls, prompt_tokens, completion_tokens: what the teacher's proposals cost, where it says so.
     """
 
     task: int
@@ -72,6 +75,10 @@ class TreeReport:
     stalled: int
     seconds: float
     error: str = ""
+    repaired: int = 0
+    calls: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """The report as plain values."""
@@ -122,7 +129,7 @@ class _Search:
         self.rng = Random(f"search/{env.name}/{task}/{seed}")
         self.root = Node()
         self.here = self.root  # the node whose state the environment is in
-        self.dropped = 0
+        self.dropped = self.repaired = 0
         self.simulations = 0
 
     async def run(self) -> TreeResult:
@@ -141,6 +148,7 @@ class _Search:
             self.here.outcome = Status.CRASHED
         ends = [node for node in self.root.walk() if node.outcome is not None]
         finished = [node for node in ends if node.outcome is not Status.CRASHED]
+        usage = total(node.usage for node in self.root.walk() if node.usage is not NO_USAGE)
         report = TreeReport(
             task=self.task,
             level=self.env.level(self.task),
@@ -151,6 +159,10 @@ class _Search:
             stalled=sum(node.dead for node in self.root.walk()),
             seconds=time.perf_counter() - started,
             error=error,
+            repaired=self.repaired,
+            calls=usage.calls,
+            prompt_tokens=usage.prompt_tokens,
+            completion_tokens=usage.completion_tokens,
         )
         return TreeResult(tuple(self._trajectory(node, error) for node in ends), report)
 
@@ -204,6 +216,10 @@ class _Search:
         """The teacher's readable proposals; the others are dropped and counted."""
         messages = node.messages(self.env.system_prompt)
         texts = await self.teacher.propose(messages, count, self.rng.getrandbits(32))
+        if isinstance(texts, Proposals):
+            node.usage += texts.usage
+            self.dropped += texts.dropped
+            self.repaired += texts.repaired
         readable = []
         for text in dict.fromkeys(texts):
             try:
@@ -255,4 +271,11 @@ class _Search:
             level=self.env.level(self.task),
             source=Source(tree, end.path),
             error=error if end.outcome is Status.CRASHED else "",
+            extra=_extra(end),
         )
+
+
+def _extra(end: Node) -> dict[str, Any]:
+    """What the proposals along the path cost. Episodes of a tree share the cost of the states that they share."""
+    usage = total(node.usage for node in end.line() if node.usage is not NO_USAGE)
+    return {"usage": usage.to_dict()} if usage.calls else {}

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol
 
 from depo_lightning.agents.react import FormatError, format_turn, parse_turn
 from depo_lightning.collect.aio import map_limited, run_async
+from depo_lightning.collect.grounding import Grounding
+from depo_lightning.collect.journal import Journal
 from depo_lightning.errors import DataError
 from depo_lightning.trajectory import Label, Step, Trajectory
 
 
 class Rephraser(Protocol):
-    """Writes the thoughts of an episode anew."""
+    """Writes the thoughts of an episode anew. May be an asynchronous context manager, which is then entered first."""
 
-    async def shorten(self, steps: Sequence[Step]) -> list[str]:
-        """One thought per step, each shorter than or equal to the step's own; actions are not its business."""
+    async def shorten(self, steps: Sequence[Step]) -> Sequence[str | None]:
+        """One thought per step, None where there is no answer; actions are not its business."""
         ...
 
 
@@ -86,8 +90,8 @@ class RephraseReport:
         episodes: desirable episodes given.
         changed_episodes: those with at least one changed step.
         steps, changed_steps: the same for their steps.
-        rejected_steps: rewrites thrown away, the original kept: longer than before, empty, or not one well-formed
-            turn with the same action.
+        rejected_steps: rewrites thrown away, the original kept.
+        rejected: those, by reason.
         words_before, words_after: words in the thoughts of all desirable episodes.
     """
 
@@ -98,6 +102,7 @@ class RephraseReport:
     rejected_steps: int
     words_before: int
     words_after: int
+    rejected: dict[str, int] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """The report as plain values."""
@@ -105,17 +110,24 @@ class RephraseReport:
 
 
 def rephrase(
-    trajectories: Sequence[Trajectory], rephraser: Rephraser, concurrency: int = 8
+    trajectories: Sequence[Trajectory],
+    rephraser: Rephraser,
+    concurrency: int = 8,
+    phrases: Sequence[str] = (),
+    journal: Journal | None = None,
 ) -> tuple[list[Trajectory], RephraseReport]:
     """Rewrite the thoughts of the desirable episodes; everything else is returned as given.
 
-    A rewrite is taken only if it is shorter, and if the turn made of it reads back as that thought and the very
-    same action. Changed steps have `tokens` 0, to be counted anew; `rephrased` is set where a step changed.
+    A rewrite is taken only if it is shorter, if the turn made of it reads back as that thought and the very same
+    action, and if it names nothing that is neither in the old thought nor in the observation (see `Grounding`).
+    Changed steps have `tokens` 0, to be counted anew; `rephrased` is set where a step changed.
 
     Args:
         trajectories: labelled episodes.
         rephraser: writes the thoughts.
         concurrency: episodes in flight at a time.
+        phrases: the environment's, which tell what an object is called (`TextEnv.phrases`).
+        journal: episodes that it holds are not asked for; each answered one is added.
 
     Returns:
         All episodes in the given order, and the report.
@@ -124,49 +136,85 @@ def rephrase(
         DataError: the rephraser returned another number of thoughts than there are steps.
     """
     chosen = [item for item in trajectories if item.label is Label.DESIRABLE]
-
-    async def ask(item: Trajectory) -> list[str]:
-        return await rephraser.shorten(item.steps)
-
-    answers = run_async(map_limited(ask, chosen, concurrency))
+    answers = run_async(_ask(chosen, rephraser, concurrency, journal))
+    judge = _Judge(Grounding(phrases))
     rewritten: dict[str, Trajectory] = {}
-    changed_steps = rejected = 0
     for item, thoughts in zip(chosen, answers, strict=True):
         if len(thoughts) != len(item.steps):
             raise DataError(
                 f"rephraser: episode {item.id!r} has {len(item.steps)} steps, the rephraser returned {len(thoughts)} "
                 "thoughts; it must return one for each step"
             )
-        wanted = [new for new, step in zip(thoughts, item.steps, strict=True) if new != step.thought]
-        steps = tuple(_rewritten(step, thought) for step, thought in zip(item.steps, thoughts, strict=True))
-        changed = sum(new is not old for new, old in zip(steps, item.steps, strict=True))
-        changed_steps += changed
-        rejected += len(wanted) - changed
+        steps = tuple(judge.rewritten(step, thought) for step, thought in zip(item.steps, thoughts, strict=True))
+        changed = any(new is not old for new, old in zip(steps, item.steps, strict=True))
         rewritten[item.id] = replace(item, steps=steps, rephrased=True) if changed else item
     report = RephraseReport(
         episodes=len(chosen),
         changed_episodes=sum(rewritten[item.id] is not item for item in chosen),
         steps=sum(item.t_step for item in chosen),
-        changed_steps=changed_steps,
-        rejected_steps=rejected,
+        changed_steps=judge.changed,
+        rejected_steps=sum(judge.rejected.values()),
         words_before=_words(chosen),
         words_after=_words(rewritten.values()),
+        rejected=dict(judge.rejected.most_common()),
     )
     return [rewritten.get(item.id, item) for item in trajectories], report
 
 
-def _rewritten(step: Step, thought: str) -> Step:
-    """The step with another thought; the very same object where the rewrite is not acceptable."""
-    if len(thought) >= len(step.thought) or not thought.strip():
-        return step
-    text = format_turn(thought, step.action)
-    try:
-        turn = parse_turn(text)
-    except FormatError:
-        return step
-    if turn.thought != thought or turn.action != step.action or len(text) >= len(step.text):
-        return step
-    return replace(step, thought=thought, text=text, tokens=0)
+async def _ask(
+    chosen: Sequence[Trajectory], rephraser: Rephraser, concurrency: int, journal: Journal | None
+) -> list[Sequence[str | None]]:
+    """The rephraser's thoughts for every episode that the journal does not hold."""
+    known = {row["id"]: row["thoughts"] for row in journal.rows} if journal is not None else {}
+
+    async def ask(item: Trajectory) -> None:
+        known[item.id] = list(await rephraser.shorten(item.steps))
+        if journal is not None:
+            journal.append({"id": item.id, "thoughts": known[item.id]})
+
+    left = [item for item in chosen if item.id not in known]
+    async with AsyncExitStack() as stack:
+        if left and isinstance(rephraser, AbstractAsyncContextManager):
+            await stack.enter_async_context(rephraser)
+        await map_limited(ask, left, concurrency)
+    return [known[item.id] for item in chosen]
+
+
+class _Judge:
+    """Takes rewrites or throws them away, and counts both."""
+
+    def __init__(self, grounding: Grounding) -> None:
+        self.grounding = grounding
+        self.changed = 0
+        self.rejected: Counter[str] = Counter()
+
+    def rewritten(self, step: Step, thought: str | None) -> Step:
+        """The step with another thought; the very same object where the rewrite is not acceptable."""
+        if thought == step.thought:
+            return step
+        fault = "no answer" if thought is None else self._fault(step, thought)
+        if thought is None or fault:
+            self.rejected[fault] += 1
+            return step
+        self.changed += 1
+        return replace(step, thought=thought, text=format_turn(thought, step.action), tokens=0)
+
+    def _fault(self, step: Step, thought: str) -> str:
+        """Why a rewrite cannot be taken; empty where it can."""
+        text = format_turn(thought, step.action)
+        if not thought.strip():
+            return "empty"
+        if len(thought) >= len(step.thought) or len(text) >= len(step.text):
+            return "not shorter"
+        try:
+            turn = parse_turn(text)
+        except FormatError:
+            return "not one turn"
+        if turn.thought != thought or turn.action != step.action:
+            return "not one turn"
+        if self.grounding.new_names(thought, step.thought, step.observation):
+            return "names something new"
+        return ""
 
 
 def _words(trajectories: Any) -> int:

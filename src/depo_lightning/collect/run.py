@@ -10,11 +10,13 @@ import multiprocessing
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
 from math import ceil
 
 from depo_lightning.agents.teacher import Teacher
 from depo_lightning.collect.aio import map_limited, run_async
+from depo_lightning.collect.journal import Journal, tree_from_row, tree_row
 from depo_lightning.collect.mcts import SearchSettings, TreeReport, TreeResult, search_tree
 from depo_lightning.envs.base import TextEnv
 from depo_lightning.errors import ConfigError, MachineError
@@ -44,10 +46,12 @@ def collect(
     workers: int = 1,
     concurrency: int = 1,
     on_tree: Callable[[TreeReport], None] | None = None,
+    journal: Journal | None = None,
 ) -> list[Trajectory]:
     """Search every task and return the episodes found, in the order of the tasks.
 
-    The result depends on the arguments up to `seed`, not on `workers` or `concurrency`.
+    The result depends on the arguments up to `seed`, not on `workers` or `concurrency`. A teacher that is an
+    asynchronous context manager is entered before the first tree and left after the last; then `workers` is 1.
 
     Args:
         make_env, make_teacher: build one of each; picklable (a module's function or a `functools.partial` of one)
@@ -59,6 +63,7 @@ def collect(
         concurrency: trees in flight per process, each with its own environment; above 1 it pays where the teacher
             waits for a server.
         on_tree: called in this process with the report of each tree as it comes in, in no fixed order.
+        journal: trees that it holds are not searched; each tree is added as it finishes, unless it crashed.
 
     Raises:
         ConfigError: workers or concurrency below 1, or a task listed twice.
@@ -68,15 +73,21 @@ def collect(
     job = _Job(make_env, make_teacher, settings, seed, concurrency)
     results: dict[int, TreeResult] = {}
 
-    def take(result: TreeResult) -> None:
+    def take(result: TreeResult, known: bool = False) -> None:
+        if journal is not None and not known and not result.report.error:
+            journal.append(tree_row(result))
         results[result.report.task] = result
         if on_tree:
             on_tree(result.report)
 
-    if workers == 1:
-        run_async(_Bench(job).search(tasks, take))
-    else:
-        _in_processes(job, tasks, workers, take)
+    for row in journal.rows if journal is not None else ():
+        if row["report"]["task"] in tasks:
+            take(tree_from_row(row), known=True)
+    left = [task for task in tasks if task not in results]
+    if left and workers == 1:
+        run_async(_Bench(job).search(left, take))
+    elif left:
+        _in_processes(job, left, workers, take)
     errors = [result.report.error for result in results.values() if result.report.error]
     if errors and len(errors) == len(results):
         raise MachineError(
@@ -139,7 +150,10 @@ class _Bench:
             finally:
                 free.append(env)
 
-        await map_limited(one, tasks, len(self.envs))
+        async with AsyncExitStack() as stack:
+            if isinstance(self.teacher, AbstractAsyncContextManager):
+                await stack.enter_async_context(self.teacher)
+            await map_limited(one, tasks, len(self.envs))
 
 
 _job: _Job | None = None  # these three are a worker process's own

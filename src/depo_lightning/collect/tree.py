@@ -7,7 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from depo_lightning.agents.usage import Usage
 from depo_lightning.trajectory import Status, Step
+
+NO_USAGE = Usage()
 
 
 @dataclass(slots=True, eq=False)
@@ -24,6 +27,7 @@ class Node:
         reward: final reward, where the episode ended.
         dead: nothing can follow here, though the episode has not ended (no well-formed turn was proposed).
         mark: the environment's snapshot, where one was taken.
+        usage: what the teacher's proposals for this state cost, where it says so.
         visits, value: N(s) and the sum of the final rewards seen through here; Q(s) is their ratio.
     """
 
@@ -38,6 +42,7 @@ class Node:
     dead: bool = False
     mark: Any = None
     expanded: bool = False
+    usage: Usage = NO_USAGE
     visits: int = 0
     value: float = 0.0
     children: list[Node] = field(default_factory=list)

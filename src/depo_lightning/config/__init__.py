@@ -13,7 +13,7 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf
 
-from depo_lightning.config import collection, environments, models, rollouts, thresholds
+from depo_lightning.config import collection, environments, llm, models, rollouts, thresholds
 from depo_lightning.config.collection import RephraserConfig, ScriptedTeacherConfig, SearchConfig, TeacherConfig
 from depo_lightning.config.environments import BabyAIConfig, EnvConfig
 from depo_lightning.config.evaluation import QuestionsConfig
@@ -125,7 +125,7 @@ def register() -> None:
     """Put the schemas into Hydra's ConfigStore; `conf/` extends them."""
     store = ConfigStore.instance()
     store.store(name="schema", node=Config)
-    for part in (environments, models, thresholds, collection, rollouts):
+    for part in (environments, models, thresholds, collection, llm, rollouts):
         for group, name, node in part.SCHEMAS:
             store.store(group=group, name=name, node=node)
 

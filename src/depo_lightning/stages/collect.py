@@ -4,18 +4,33 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from depo_lightning.config import Config
+from depo_lightning.choices import Proposing
+from depo_lightning.config import Config, TeacherConfig
 from depo_lightning.envs import Split
+from depo_lightning.errors import MachineError
 from depo_lightning.processes import cores
-from depo_lightning.progress import bar
+from depo_lightning.progress import bar, console
 from depo_lightning.stages.context import TRAJECTORIES, Context, plain, settings
-from depo_lightning.store import Stage
-from depo_lightning.trajectory import read_jsonl, write_jsonl
+from depo_lightning.stages.llm import chat_model, is_llm, kept_account, llm_identity
+from depo_lightning.store import PROGRESS, Stage
+from depo_lightning.trajectory import Trajectory, read_jsonl, write_jsonl
+from depo_lightning.validation.llm import needs
+
+if TYPE_CHECKING:
+    from depo_lightning.agents.account import Account
+    from depo_lightning.agents.teacher import Teacher
+    from depo_lightning.collect.journal import Journal
+    from depo_lightning.collect.mcts import TreeReport
 
 REPORT = "report.json"
+TREES = "trees.jsonl"
+_CRASHES = 0.05  # share of crashed searches that is still published
 
 
 def collect_stage(config: Config, context: Context) -> Stage:
@@ -25,10 +40,11 @@ def collect_stage(config: Config, context: Context) -> Stage:
         return Stage("collect", 1, {"trajectories_sha256": digest}, partial(_import, context), title="trajectories")
     identity = {
         "env": plain(config.env),
-        "teacher": plain(config.teacher),
+        "teacher": llm_identity(config.teacher),
         "search": plain(config.search, "workers", "concurrency", "trajectories"),
     }
-    return Stage("collect", 1, identity, partial(_search, context), title="tree search")
+    lacks = partial(needs, "teacher", config.teacher)
+    return Stage("collect", 1, identity, partial(_search, context), title="tree search", needs=lacks)
 
 
 def _import(context: Context, target: Path, inputs: dict[str, Path]) -> None:
@@ -38,8 +54,28 @@ def _import(context: Context, target: Path, inputs: dict[str, Path]) -> None:
 
 
 def _search(context: Context, target: Path, inputs: dict[str, Path]) -> None:
-    from depo_lightning.agents.teacher import ScriptedTeacher
-    from depo_lightning.collect.mcts import SearchSettings, TreeReport
+    from depo_lightning.collect.journal import Journal
+
+    with ExitStack() as stack:
+        node = context.config.teacher
+        make_teacher: Callable[[], Teacher]
+        journal = None
+        if is_llm(node):
+            account = stack.enter_context(kept_account("teacher", node, target))
+            journal = stack.enter_context(Journal(target / PROGRESS / TREES))
+            make_teacher = partial(_llm_teacher, node, account)
+        else:
+            make_teacher = _scripted_teacher(node)
+        reports, trajectories = _trees(context, make_teacher, journal)
+    write_jsonl(target / TRAJECTORIES, trajectories)
+    rows = sorted((report.to_dict() for report in reports), key=lambda row: row["task"])
+    (target / REPORT).write_text(json.dumps(rows, indent=1) + "\n")
+
+
+def _trees(
+    context: Context, make_teacher: Callable[[], Teacher], journal: Journal | None
+) -> tuple[list[TreeReport], list[Trajectory]]:
+    from depo_lightning.collect.mcts import SearchSettings
     from depo_lightning.collect.run import collect
 
     config = context.config
@@ -53,14 +89,45 @@ def _search(context: Context, target: Path, inputs: dict[str, Path]) -> None:
 
         trajectories = collect(
             context.make_env,
-            partial(ScriptedTeacher, **plain(config.teacher, "name")),
+            make_teacher,
             tasks,
             settings(SearchSettings, config.search),
             config.search.seed,
-            workers=config.search.workers or cores(),
+            # One process for a language model: its limits hold for all requests, and its answers are what takes time.
+            workers=1 if journal is not None else config.search.workers or cores(),
             concurrency=config.search.concurrency,
             on_tree=on_tree,
+            journal=journal,
         )
-    write_jsonl(target / TRAJECTORIES, trajectories)
-    rows = sorted((report.to_dict() for report in reports), key=lambda row: row["task"])
-    (target / REPORT).write_text(json.dumps(rows, indent=1) + "\n")
+    _check_crashes(reports)
+    return reports, trajectories
+
+
+def _check_crashes(reports: list[TreeReport]) -> None:
+    """A few crashed trees are told; more are the machinery's fault and not published.
+
+    Raises:
+        MachineError: more than one tree in twenty crashed.
+    """
+    errors = [report.error for report in reports if report.error]
+    if len(errors) > _CRASHES * len(reports):
+        raise MachineError(
+            f"{len(errors)} of {len(reports)} searches crashed, the first with: {errors[0]}; nothing is published. "
+            "What a language model was asked for is kept: the same command searches only the others again"
+        )
+    if errors:
+        text = f"  WARNING: {len(errors)} of {len(reports)} searches crashed, the first with: {errors[0]}"
+        console.print(text, markup=False, style="yellow")
+
+
+def _scripted_teacher(node: TeacherConfig) -> Callable[[], Teacher]:
+    from depo_lightning.agents.teacher import ScriptedTeacher
+
+    return partial(ScriptedTeacher, **plain(node, "name"))
+
+
+def _llm_teacher(node: Any, account: Account) -> Teacher:
+    from depo_lightning.agents.llm_teacher import LLMTeacher, TeacherPrompts
+
+    prompts = settings(TeacherPrompts, node.prompts)
+    return LLMTeacher(chat_model(node, account), prompts, node.proposals is Proposing.distinct)

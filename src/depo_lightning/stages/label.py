@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from depo_lightning.agents import react
 from depo_lightning.config import AbsoluteThresholds, Config, PretrainedConfig, TinyConfig
 from depo_lightning.progress import console
 from depo_lightning.stages import pretrained
-from depo_lightning.stages.context import TRAJECTORIES, Context, plain, write_stats
-from depo_lightning.store import Stage
+from depo_lightning.stages.context import TRAJECTORIES, Context, plain, settings, write_stats
+from depo_lightning.stages.llm import chat_model, is_llm, kept_account, llm_identity
+from depo_lightning.store import PROGRESS, Stage
 from depo_lightning.trajectory import Trajectory, read_jsonl, write_jsonl
+from depo_lightning.validation.llm import needs
+
+if TYPE_CHECKING:
+    from depo_lightning.agents.account import Account
+    from depo_lightning.collect.rephrase import Rephraser
 
 REPORT = "report.json"
+THOUGHTS = "thoughts.jsonl"
 _CAPS = ("max_desirable", "max_undesirable", "balanced", "fraction", "seed")
 
 
@@ -67,22 +76,45 @@ def _label(context: Context, target: Path, inputs: dict[str, Path]) -> None:
 def rephrase_stage(config: Config, context: Context, labelled: Stage, tokenizer: Stage) -> Stage:
     """Shortens the thoughts of the desirable trajectories; keeps only D and U."""
     inputs = {"trajectories": labelled, "tokenizer": tokenizer}
-    return Stage("rephrase", 1, {"rephraser": plain(config.rephraser)}, partial(_rephrase, context), inputs)
+    identity: dict[str, Any] = {"rephraser": llm_identity(config.rephraser)}
+    if is_llm(config.rephraser):
+        identity["phrases"] = list(context.make_env().phrases)
+    lacks = partial(needs, "rephraser", config.rephraser)
+    return Stage("rephrase", 1, identity, partial(_rephrase, context), inputs, needs=lacks)
 
 
 def _rephrase(context: Context, target: Path, inputs: dict[str, Path]) -> None:
-    from depo_lightning.collect.rephrase import NoneRephraser, Rephraser, RulesRephraser, rephrase
+    from depo_lightning.collect.journal import Journal
+    from depo_lightning.collect.rephrase import rephrase
 
-    rephraser: Rephraser = RulesRephraser() if context.config.rephraser.name == "rules" else NoneRephraser()
-    rephrased, report = rephrase(read_jsonl(inputs["trajectories"] / TRAJECTORIES), rephraser)
+    labelled = read_jsonl(inputs["trajectories"] / TRAJECTORIES)
+    node: Any = context.config.rephraser
+    with ExitStack() as stack:
+        journal, account = None, None
+        if is_llm(node):
+            account = stack.enter_context(kept_account("rephraser", node, target))
+            journal = stack.enter_context(Journal(target / PROGRESS / THOUGHTS))
+        phrases = context.make_env().phrases
+        rephrased, report = rephrase(labelled, _rephraser(node, account), phrases=phrases, journal=journal)
+    reasons = ", ".join(f"{count} {reason}" for reason, count in report.rejected.items())
     _say(
         [
             f"{report.changed_steps} of {report.steps} desirable thoughts shortened, {report.words_before} → "
-            f"{report.words_after} words; {report.rejected_steps} rewrites rejected"
+            f"{report.words_after} words; {report.rejected_steps} rewrites rejected{f' ({reasons})' if reasons else ''}"
         ]
     )
     (target / REPORT).write_text(json.dumps(report.to_dict(), indent=1) + "\n")
     write_jsonl(target / TRAJECTORIES, count_tokens(inputs["tokenizer"], rephrased))
+
+
+def _rephraser(node: Any, account: Account | None) -> Rephraser:
+    from depo_lightning.collect.rephrase import NoneRephraser, RulesRephraser
+
+    if account is None:
+        return RulesRephraser() if node.name == "rules" else NoneRephraser()
+    from depo_lightning.collect.llm_rephrase import LLMRephraser, RephraserPrompts
+
+    return LLMRephraser(chat_model(node, account), settings(RephraserPrompts, node.prompts))
 
 
 def _say(lines: list[str]) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from depo_lightning import envs
 from depo_lightning.config import STAGES, Config, LoggerKind, Policy
 from depo_lightning.errors import ConfigError
-from depo_lightning.validation import collection, evaluation, models, rollouts, thresholds, training
+from depo_lightning.validation import collection, evaluation, llm, models, rollouts, thresholds, training
 from depo_lightning.validation.rules import Rule, at_least, rule_faults, seed
 
 RULES: tuple[Rule, ...] = (
@@ -27,7 +27,7 @@ def validate(config: Config) -> None:
         ConfigError: all faults, each with field, value, rule and remedy.
     """
     faults = [*rule_faults(config, RULES), *_choice_faults(config)]
-    for part in (collection, thresholds, models, training, rollouts, evaluation):
+    for part in (collection, llm, thresholds, models, training, rollouts, evaluation):
         faults += part.faults(config)
     try:
         envs.make(**vars(config.env))

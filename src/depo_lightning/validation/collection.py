@@ -16,8 +16,8 @@ RULES: tuple[Rule, ...] = (
 SCRIPTED_RULES: tuple[Rule, ...] = tuple(
     (f"teacher.{name}", probability, PROBABILITY) for name in ("noise", "detour", "verbosity", "style_persistence")
 )
-TEACHERS = ("scripted",)
-REPHRASERS = ("rules", "none")
+TEACHERS = ("scripted", "endpoint", "local")
+REPHRASERS = ("rules", "none", "endpoint", "local")
 
 
 def faults(config: Config) -> Iterator[str]:

@@ -1,0 +1,63 @@
+"""Language models as the stages need them: built from the configuration, what of it stands in keys, their account."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from depo_lightning.agents.account import Account, Budget, Prices
+from depo_lightning.config.llm import EndpointConfig, LocalModelConfig
+from depo_lightning.progress import console
+from depo_lightning.stages.context import plain, settings
+from depo_lightning.store import PROGRESS
+
+if TYPE_CHECKING:
+    from depo_lightning.agents.chat_model import ChatModel
+
+ACCOUNT = "account.json"
+# The same model gives the same distribution, whoever serves it and however patiently it is asked.
+_NO_IDENTITY = ("base_url", "api_key_env", "limits", "prices", "max_tokens_field", "device", "batch_size")
+
+
+def is_llm(node: Any) -> bool:
+    """Whether a node of the configuration describes a language model."""
+    return isinstance(node, EndpointConfig | LocalModelConfig)
+
+
+def llm_identity(node: Any) -> dict[str, Any]:
+    """What of a teacher or rephraser can change its answers: model, sampling, prompts."""
+    return plain(node, *_NO_IDENTITY) if is_llm(node) else plain(node)
+
+
+def chat_model(node: Any, account: Account) -> ChatModel:
+    """The model that a node describes. The key is read here and kept nowhere else."""
+    if isinstance(node, EndpointConfig):
+        from depo_lightning.agents.endpoint import Endpoint, EndpointSettings
+        from depo_lightning.agents.pacing import Limits
+
+        key = os.environ.get(node.api_key_env, "").strip() if node.api_key_env else None
+        own = settings(EndpointSettings, node, key_name=node.api_key_env, key=key)
+        return Endpoint(own, settings(Limits, node.limits), account)
+    from depo_lightning.agents.local_chat import LocalChat, LocalSettings
+
+    return LocalChat(settings(LocalSettings, node), account)
+
+
+@contextmanager
+def kept_account(section: str, node: Any, target: Path) -> Iterator[Account]:
+    """The account of a stage: goes on from an earlier start, is printed at the end, becomes part of the artifact."""
+    priced = isinstance(node, EndpointConfig)
+    prices = settings(Prices, node.prices) if priced else Prices()
+    budget = Budget(node.limits.budget_tokens, node.limits.budget_cost) if priced else Budget()
+    (target / PROGRESS).mkdir(exist_ok=True)
+    account = Account(section, node.model, prices, budget, target / PROGRESS / ACCOUNT)
+    try:
+        yield account
+    finally:
+        for line in account.lines():
+            console.print(f"  {line}", markup=False, style="yellow" if line.startswith("WARNING") else "dim")
+    (target / ACCOUNT).write_text(json.dumps(account.to_dict(), indent=1) + "\n")

@@ -1,0 +1,97 @@
+"""Language models as teachers and rephrasers."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from importlib.util import find_spec
+from typing import Any
+from urllib.parse import urlsplit
+
+from depo_lightning.agents.prompts import placeholders
+from depo_lightning.config import Config
+from depo_lightning.config.llm import EndpointConfig, LocalModelConfig
+from depo_lightning.validation.rules import COUNT, POSITIVE, Rule, at_least, fraction, positive, rule_faults
+
+_VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
+_TOKEN_FIELDS = ("max_tokens", "max_completion_tokens")
+_AT_LEAST_0 = "must be 0 or more"
+_MODEL: tuple[Rule, ...] = (
+    ("temperature", at_least(0), _AT_LEAST_0),
+    ("top_p", lambda value: value is None or fraction(value), "must be in (0, 1]"),
+    ("max_tokens", at_least(1), COUNT),
+)
+_ENDPOINT: tuple[Rule, ...] = (
+    *((f"limits.{name}", at_least(1), COUNT) for name in ("concurrency", "budget_tokens")),
+    *((f"limits.{name}", positive, POSITIVE) for name in ("requests_per_minute", "tokens_per_minute", "timeout_s")),
+    ("limits.budget_cost", positive, POSITIVE),
+    *((f"limits.{name}", at_least(0), _AT_LEAST_0) for name in ("retries", "backoff_s", "max_backoff_s")),
+    *((f"prices.{name}", at_least(0), _AT_LEAST_0) for name in ("input", "cached_input", "output")),
+)
+_PLACEHOLDERS = {
+    "teacher.prompts.system": {"instructions"},
+    "teacher.prompts.distinct": {"earlier"},
+    "rephraser.prompts.question": {"thought", "action"},
+}
+
+
+def faults(config: Config) -> Iterator[str]:
+    """What is wrong with a teacher or rephraser that is a language model, as far as its configuration tells."""
+    for section in ("teacher", "rephraser"):
+        node: Any = getattr(config, section)
+        if not isinstance(node, EndpointConfig | LocalModelConfig):
+            continue
+        endpoint = isinstance(node, EndpointConfig)
+        rules = (*_MODEL, *_ENDPOINT) if endpoint else (*_MODEL, ("batch_size", at_least(1), COUNT))
+        yield from rule_faults(config, [(f"{section}.{field}", holds, rule) for field, holds, rule in rules])
+        if not node.model:
+            where = "that the server serves" if endpoint else "in a directory or on the Hugging Face hub"
+            yield f"{section}.model={node.model}: must name the model {where}; write {section}.model=…"
+        if isinstance(node, EndpointConfig):
+            yield from _endpoint_faults(section, node)
+        yield from _prompt_faults(section, node)
+
+
+def _endpoint_faults(section: str, node: EndpointConfig) -> Iterator[str]:
+    url = urlsplit(node.base_url)
+    if url.username or url.password:
+        yield f"{section}.base_url: holds a user name or password; remove it, {section}.api_key_env names where a key is"
+    elif url.scheme not in ("http", "https") or not url.hostname:
+        yield f"{section}.base_url={node.base_url!r}: must be an http or https URL, such as http://127.0.0.1:8000/v1"
+    if node.api_key_env is not None and not _VARIABLE.fullmatch(node.api_key_env):  # it may be the key: not repeated
+        yield (
+            f"{section}.api_key_env: must be the name of an environment variable in capitals, such as OPENAI_API_KEY, "
+            "not the key itself"
+        )
+    if node.max_tokens_field not in _TOKEN_FIELDS:
+        yield f"{section}.max_tokens_field={node.max_tokens_field!r}: choose from {list(_TOKEN_FIELDS)}"
+    if node.limits.budget_cost is not None and (node.prices.input is None or node.prices.output is None):
+        yield (
+            f"{section}.limits.budget_cost={node.limits.budget_cost}: needs prices; "
+            f"set {section}.prices.input and .output, per million tokens"
+        )
+
+
+def _prompt_faults(section: str, node: Any) -> Iterator[str]:
+    for name, text in vars(node.prompts).items():
+        field = f"{section}.prompts.{name}"
+        missing = _PLACEHOLDERS.get(field, set()) - placeholders(text)
+        if missing:
+            yield f"{field}: must hold {', '.join(f'{{{word}}}' for word in sorted(missing))}"
+
+
+def needs(section: str, node: Any) -> Iterator[str]:
+    """What a stage that asks this model lacks on this machine; asked only where the stage is to be computed."""
+    if not isinstance(node, EndpointConfig):
+        return
+    if find_spec("openai") is None:
+        yield f'{section}.base_url={node.base_url}: the client is not installed; run pip install -e ".[http]"'
+    key = os.environ.get(node.api_key_env, "").strip() if node.api_key_env is not None else "none"
+    if not key:
+        yield (
+            f"{section}.api_key_env={node.api_key_env}: the environment variable is not set; export "
+            f"{node.api_key_env}=…, or write {section}.api_key_env=null for a server that wants no key"
+        )
+    elif not re.fullmatch(r"[!-~]+", key):  # an HTTP header takes no other; the client's message would quote the key
+        yield f"{section}.api_key_env={node.api_key_env}: it holds blanks, line ends or accents; export it anew"
