@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.llm.server import MODEL, FakeServer
 
 from depo_lightning.agents.account import Account, Budget, Prices
 from depo_lightning.agents.endpoint import Endpoint, EndpointSettings
 from depo_lightning.agents.pacing import Limits
-from tests.llm.server import MODEL, FakeServer
 
 
 @pytest.fixture

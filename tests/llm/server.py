@@ -162,7 +162,9 @@ class FakeServer:
             handler._send(200, json.dumps({"choices": [choice]}))
         else:
             if kind == "truncated":  # more bytes are promised than come
-                handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 999\r\n\r\n{")
+                handler.wfile.write(
+                    b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 999\r\n\r\n{"
+                )
                 handler.wfile.flush()
             handler.close_connection = True
             handler.connection.close()

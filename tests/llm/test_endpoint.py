@@ -199,7 +199,10 @@ def test_json_of_another_shape_is_no_answer(body):
 
 
 def test_reading_answers():
-    full = {**COMPLETION, "usage": {"prompt_tokens": 9, "completion_tokens": 2, "prompt_tokens_details": {"cached_tokens": 4}}}
+    full = {
+        **COMPLETION,
+        "usage": {"prompt_tokens": 9, "completion_tokens": 2, "prompt_tokens_details": {"cached_tokens": 4}},
+    }
     usage = read_reply(json.dumps(full)).usage
     assert (usage.calls, usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens) == (1, 9, 2, 4)
     assert read_reply(json.dumps(COMPLETION)).answers[0].complete
@@ -210,7 +213,8 @@ def test_reading_answers():
 
 
 @pytest.mark.parametrize(
-    ("header", "seconds"), [("2", 2), ("0.5", 0.5), ("-3", 0), ("9999", 60), ("soon", None), (None, None), ("nan", None)]
+    ("header", "seconds"),
+    [("2", 2), ("0.5", 0.5), ("-3", 0), ("9999", 60), ("soon", None), (None, None), ("nan", None)],
 )
 def test_retry_after(header, seconds):
     assert retry_after(header, 60) == seconds

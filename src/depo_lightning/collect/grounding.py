@@ -12,7 +12,8 @@ from functools import lru_cache
 
 _WORD = re.compile(r"[a-z]+(?:'[a-z]+)?|[0-9]+(?:\.[0-9]+)?")
 _QUOTED = re.compile(r'"([^"\n]+)"|\[([^\]\n]+)\]|`([^`\n]+)`|“([^”\n]+)”')
-_ENDINGS = ("ing", "ed", "es", "s", "ly")
+_ENDINGS = ("ing", "est", "ed", "er", "es", "ly", "s")
+_NUMBER = re.compile(r"\s+[0-9]+")
 _COMMON = """
 a able about above across actually after again against ahead all almost along already also although always am among an
 and another any anything are around as aside at away back be because been before behind being below beside best better
@@ -71,10 +72,17 @@ class Grounding:
 
     def _find_names(self, text: str) -> tuple[str, ...]:
         """Phrases of the environment and quotations in a text, where they name something."""
-        found = [match[0] for phrase in self._phrases for match in phrase.finditer(f" {text} ")]
+        padded = f" {text} "
+        found = [_with_number(match, padded) for phrase in self._phrases for match in phrase.finditer(padded)]
         found += [next(filter(None, groups)) for groups in _QUOTED.findall(text)]
         names = (_plain(name).strip(" .,;:") for name in found)
         return tuple(dict.fromkeys(name for name in names if any(map(_names_something, _WORD.findall(name)))))
+
+
+def _with_number(match: re.Match[str], text: str) -> str:
+    """A phrase with the number that follows it, which tells one red ball from another."""
+    number = _NUMBER.match(text, match.end())
+    return match[0] + (number[0] if number else "")
 
 
 def _names_something(word: str) -> bool:

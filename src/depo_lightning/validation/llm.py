@@ -56,7 +56,7 @@ def faults(config: Config) -> Iterator[str]:
 def _endpoint_faults(section: str, node: EndpointConfig) -> Iterator[str]:
     url = urlsplit(node.base_url)
     if url.username or url.password:
-        yield f"{section}.base_url: holds a user name or password; remove it, {section}.api_key_env names where a key is"
+        yield f"{section}.base_url: holds a password; remove it: {section}.api_key_env names where a key is"
     elif url.scheme not in ("http", "https") or not url.hostname:
         yield f"{section}.base_url={node.base_url!r}: must be an http or https URL, such as http://127.0.0.1:8000/v1"
     if node.api_key_env is not None and not _VARIABLE.fullmatch(node.api_key_env):  # it may be the key: not repeated
