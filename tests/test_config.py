@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,17 +15,23 @@ from depo_lightning.validation import evaluation, validate
 
 CONF = Path(__file__).parents[1] / "conf"
 ADDED = {"experiment", "sweeps"}  # groups that are not in the defaults
-FILES = [path for path in CONF.glob("*/*.yaml") if path.parent.name != "specialise"]  # conf/sweeps is a link to sweeps/
+PARTS = {"specialise", "prompts"}  # groups that others take in
+FILES = [path for path in CONF.glob("*/*.yaml") if path.parent.name not in PARTS]  # conf/sweeps is a link to sweeps/
 CHOICES = sorted(f"{'+' if p.parent.name in ADDED else ''}{p.parent.name}={p.stem}" for p in FILES)
 NEEDS_A_GPU = {"trainer=gpu", "trainer=ddp", "trainer=fsdp"}
-NEEDS_A_MODEL = {"model=hf", "model=qwen2_5_7b", "model=llama3_1_8b", "model=smollm2"}  # from a hub or an extra
+NEEDS_WEIGHTS = {"model=hf", "model=qwen2_5_7b", "model=llama3_1_8b", "model=smollm2"}  # from a hub or an extra
 NEEDS_A_FILE = {"evaluation=local", "evaluation=simuleq"}
-NEEDS_MORE = NEEDS_A_GPU | NEEDS_A_MODEL | NEEDS_A_FILE  # than these tests have
+NEEDS_MORE = NEEDS_A_GPU | NEEDS_WEIGHTS | NEEDS_A_FILE  # than these tests have
+NEEDS_A_NAME = {"model=hf": "model.path=a/b"} | {
+    f"{group}={kind}": f"{group}.model=any"
+    for group, kinds in (("teacher", ("vllm", "local")), ("rephraser", ("openai", "local")))
+    for kind in kinds
+}
 
 
 @pytest.mark.parametrize("choice", CHOICES)
 def test_every_file_under_conf_composes(choice: str, compose_config: Callable[..., Config]) -> None:
-    config = compose_config(choice, *(["model.path=a/b"] if choice == "model=hf" else []))
+    config = compose_config(choice, *([NEEDS_A_NAME[choice]] if choice in NEEDS_A_NAME else []))
     if choice not in NEEDS_MORE:
         validate(config)
 
@@ -124,12 +131,23 @@ def test_all_faults_are_reported_at_once(compose_config: Callable[..., Config]) 
         ("teacher.noise=1.5", "teacher.noise"),
         ("filtered_bc.fraction=0", "filtered_bc.fraction"),
         ("rollout.max_context=100000", "positions"),
-        ("evaluation=simuleq", r"evaluation\.simuleq\.path=null: give a JSONL"),
+        ("evaluation=simuleq", "evaluation.simuleq.path=null: give a JSONL"),
+        ("teacher=vllm", "teacher.model=None: must name the model that the server serves"),
+        ("rephraser=local", "rephraser.model=None: must name the model in a directory"),
+        ("teacher=openai teacher.base_url=api.openai.com", "must be an http or https URL"),
+        ("teacher=openai teacher.base_url=https://me:secret@host/v1", "base_url: holds a password; remove it"),
+        ("teacher=openai teacher.api_key_env=sk-secret", "must be the name of an environment variable"),
+        ("teacher=deepseek_v3 teacher.limits.budget_cost=5", "needs prices"),
+        ("teacher=openai teacher.limits.timeout_s=0", "timeout_s=0.0: must be a positive number"),
+        ("teacher=openai teacher.prompts.system=Play", "prompts.system: must hold {instructions}"),
+        ("rephraser=gpt_4_1_mini rephraser.prompts.question=Hm", "must hold {action}, {thought}"),
+        ("teacher=openai teacher.max_tokens_field=tokens", "max_completion_tokens"),
     ],
 )
 def test_a_broken_rule_is_named(override: str, word: str, compose_config: Callable[..., Config]) -> None:
-    with pytest.raises(ConfigError, match=word):
-        validate(compose_config(override))
+    with pytest.raises(ConfigError, match=re.escape(word)) as caught:
+        validate(compose_config(*override.split()))
+    assert "secret" not in str(caught.value)
 
 
 def test_several_nodes_are_started_by_torchrun(

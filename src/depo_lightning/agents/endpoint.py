@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
 from random import Random
@@ -87,6 +88,8 @@ class Endpoint:
     async def __aenter__(self) -> Endpoint:
         from openai import AsyncOpenAI
 
+        for library in ("httpx", "httpx2"):  # else a line per request, in a log that is shared with others
+            logging.getLogger(library).setLevel(logging.WARNING)
         self._pacer = Pacer(self.limits)
         self._client: AsyncOpenAI = AsyncOpenAI(
             base_url=self.settings.base_url,

@@ -1,0 +1,73 @@
+import asyncio
+
+import pytest
+import torch
+
+from depo_lightning.agents.account import Account, Budget
+from depo_lightning.agents.local_chat import LocalChat, LocalSettings
+from depo_lightning.agents.seeded_sampling import SeededSampling
+from depo_lightning.errors import ConfigError, MachineError
+from depo_lightning.models import TinySettings, build_tiny, fit_tokenizer
+
+TEXT = "You see a red ball and a blue box. Thought: I go there. Action: go to red ball 1"
+QUESTIONS = [[{"role": "user", "content": text}] for text in ("a red ball", "blue box and a red ball. I go", "go")]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    target = tmp_path_factory.mktemp("model")
+    tokenizer = fit_tokenizer([TEXT] * 5, [], 300)
+    model = build_tiny(TinySettings(hidden=32, layers=1, ff=32, heads=2), tokenizer, seed=0)
+    model.save_pretrained(target)
+    tokenizer.save_pretrained(target)
+    return str(target)
+
+
+def ask(folder, count=2, seed=3, account=None, **settings):
+    chat = LocalChat(
+        LocalSettings(folder, device="cpu", max_tokens=6, **settings), account or Account("teacher", "tiny")
+    )
+
+    async def main():
+        async with chat:
+            return await asyncio.gather(*(chat.ask(question, count, seed) for question in QUESTIONS))
+
+    return asyncio.run(main()), chat
+
+
+def test_answers_depend_on_the_seed_not_on_the_batch(folder):
+    together, chat = ask(folder, batch_size=6)
+    alone, _ = ask(folder, batch_size=1)
+    assert together == alone
+    assert together != ask(folder, seed=4, batch_size=6)[0]
+    assert len({reply.answers[0] for reply in together} | {reply.answers[1] for reply in together}) > 3
+    assert chat.account.usage.completion_tokens == sum(reply.usage.completion_tokens for reply in together) > 0
+    assert chat.account.usage.calls == 6
+
+
+def test_temperature_zero_is_greedy(folder):
+    replies, _ = ask(folder, temperature=0.0)
+    assert all(reply.answers[0] == reply.answers[1] for reply in replies)
+
+
+def test_the_noise_draws_from_the_distribution():
+    logits = torch.tensor([[0.0, 1.0, 2.0, -1.0]]).repeat(4000, 1)
+    for temperature, top_p, kept in ((1.0, 1.0, 4), (0.5, 1.0, 4), (1.0, 0.8, 2)):
+        drawn = SeededSampling(range(4000), temperature, top_p)(torch.zeros(4000, 1), logits).argmax(-1)
+        wanted = (logits[0] / temperature).softmax(-1)
+        wanted = torch.where(wanted >= wanted.topk(kept).values.min(), wanted, 0.0)
+        share = torch.bincount(drawn, minlength=4) / 4000
+        assert torch.allclose(share, wanted / wanted.sum(), atol=0.03)
+
+
+def test_a_model_that_is_not_there(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(ConfigError, match=r"teacher\.model='.*nowhere': cannot be loaded; give a directory"):
+        ask(str(tmp_path / "nowhere"))
+
+
+def test_the_budget_holds_here_too(folder):
+    account = Account("teacher", "tiny", budget=Budget(tokens=1))
+    ask(folder, account=account)
+    with pytest.raises(MachineError, match="the budget is 1"):
+        ask(folder, account=account)
