@@ -29,9 +29,8 @@ class SeededSampling(LogitsProcessor):
         logits = scores.float() / self.temperature
         if self.top_p < 1:
             logits = _nucleus(logits, self.top_p)
-        noise = torch.stack([torch.rand(logits.shape[1], generator=generator) for generator in self._generators])
-        tiny = torch.finfo(torch.float32).tiny
-        gumbel = -torch.log(-torch.log(noise.clamp(min=tiny)).clamp(min=tiny))
+        waits = torch.stack([torch.empty(logits.shape[1]).exponential_(generator=each) for each in self._generators])
+        gumbel = -torch.log(waits.clamp(min=torch.finfo(torch.float32).tiny))
         return logits + gumbel.to(logits.device)
 
 
