@@ -12,6 +12,7 @@ from collections.abc import Callable
 from copy import deepcopy
 from operator import attrgetter
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.llm.server import MODEL, FakeServer
@@ -240,3 +241,40 @@ def test_a_missing_key_or_extra_is_told_before_work_and_only_where_it_is_needed(
     monkeypatch.setattr("depo_lightning.validation.llm.find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r'the client is not installed; run pip install -e "\.\[http\]"'):
         run(compose_config(*few, "search.tasks=2"))
+
+
+def test_the_rephrase_stage_over_http(serve: Serve, compose_config: Compose) -> None:
+    def shorter(body: dict[str, Any], seed: int) -> str:
+        thought = body["messages"][-1]["content"].partition("Thought: ")[2].partition("\nAction taken")[0]
+        return thought.rpartition(". ")[2] if len(thought) % 2 else "A dragon."
+
+    server = serve(answer=shorter, faulty=0.2)
+    config = compose_config(
+        *(
+            "stages=[collect,label,rephrase]",
+            "logger=none",
+            "search.tasks=12",
+            "search.workers=1",
+            "thresholds=relative",
+        ),
+        *(
+            "rephraser=openai",
+            f"rephraser.model={MODEL}",
+            f"rephraser.base_url={server.url}",
+            "rephraser.api_key_env=null",
+        ),
+        *("rephraser.limits.timeout_s=0.5", "rephraser.limits.backoff_s=0.01", "rephraser.limits.retries=12"),
+    )
+    run(config)
+    stages = {name: stage for _, name, stage in plan(config, Context(config)).steps}
+    store = Store(config.store)
+    before = {item.id: item for item in read_jsonl(store.path(stages["label"]) / "trajectories.jsonl")}
+    after = read_jsonl(store.path(stages["rephrase"]) / "trajectories.jsonl")
+    for item in after:
+        assert [step.action for step in item.steps] == [step.action for step in before[item.id].steps]
+        assert all(step.tokens > 0 and "dragon" not in step.thought for step in item.steps)
+    told = json.loads((store.path(stages["rephrase"]) / "report.json").read_text())
+    assert told["changed_steps"] > 0
+    assert told["rejected"]["names something new"] > 0
+    account = json.loads((store.path(stages["rephrase"]) / "account.json").read_text())
+    assert sum(account["faults"].values()) == sum(server.faults.values()) > 0

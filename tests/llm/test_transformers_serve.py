@@ -1,6 +1,7 @@
 """A real server: SmolLM2-135M behind `transformers serve` on loopback teaches BabyAI and rephrases.
 
-So small a model does not keep to the format by itself; the repair prompt of this test puts the words into its mouth.
+So small a model rarely keeps to the format, even where the repair prompt puts the words into its mouth: what it says is
+then dropped and counted, and a tree may end without an episode.
 """
 
 from __future__ import annotations
@@ -102,7 +103,8 @@ def test_teacher_killed_and_started_again(url: str, smollm2: str, tmp_path: Path
     assert len(rows) == 3
     assert [row for row in rows if row in [json.loads(line)["report"] for line in kept]]
     found = read_jsonl(folder / "trajectories.jsonl")
-    assert found, "no readable turn"
+    assert len(found) == sum(row["paths"] for row in rows)
+    assert all(row["paths"] or row["dropped"] for row in rows)
     assert all(item.status is not Status.CRASHED and item.extra["usage"]["completion_tokens"] > 0 for item in found)
     account = json.loads((folder / "account.json").read_text())
     assert account["faults"] == {}

@@ -64,7 +64,7 @@ def _search(context: Context, target: Path, inputs: dict[str, Path]) -> None:
             account = stack.enter_context(kept_account("teacher", node, target))
             journal = stack.enter_context(Journal(target / PROGRESS / TREES))
             make_teacher = partial(_llm_teacher, node, account)
-        else:
+        else:  # not worth a journal: it would cost a fifth of the seconds that all of a script's trees take
             make_teacher = _scripted_teacher(node)
         reports, trajectories = _trees(context, make_teacher, journal)
     write_jsonl(target / TRAJECTORIES, trajectories)
