@@ -40,7 +40,7 @@ def test_answers_depend_on_the_seed_not_on_the_batch(folder):
     alone, _ = ask(folder, batch_size=1)
     assert together == alone
     assert together != ask(folder, seed=4, batch_size=6)[0]
-    assert len({reply.answers[0] for reply in together} | {reply.answers[1] for reply in together}) > 3
+    assert all(reply.answers[0] != reply.answers[1] for reply in together)
     assert chat.account.usage.completion_tokens == sum(reply.usage.completion_tokens for reply in together) > 0
     assert chat.account.usage.calls == 6
 
