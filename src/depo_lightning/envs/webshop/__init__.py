@@ -1,0 +1,1 @@
+"""WebShop as text, as AgentGym serves it (repository `WooooDyy/AgentGym`, folder `agentenv-webshop`)."""
