@@ -57,6 +57,13 @@ class Proposing(StrEnum):
     distinct = "distinct"
 
 
+class Instructions(StrEnum):
+    """Who wrote WebShop's goals: the annotations of the products (AgentGym's choice), or people."""
+
+    synthetic = "synthetic"
+    human = "human"
+
+
 OBJECTIVES = {"success_rate": "maximize", "tokens_all": "minimize"}  # of a sweep, unless it names others
 
 # Metrics of evaluation episodes (`evaluation.metrics.summarise`), which a sweep's objectives name.

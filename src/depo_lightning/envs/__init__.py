@@ -10,7 +10,7 @@ from depo_lightning.errors import ConfigError
 
 __all__ = ["REGISTRY", "Split", "StepResult", "TextEnv", "make"]
 
-REGISTRY = {"babyai": "depo_lightning.envs.babyai:BabyAIEnv"}
+REGISTRY = {"babyai": "depo_lightning.envs.babyai:BabyAIEnv", "webshop": "depo_lightning.envs.webshop:WebShopEnv"}
 
 
 def make(name: str, **kwargs: Any) -> TextEnv:

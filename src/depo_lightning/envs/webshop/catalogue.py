@@ -19,10 +19,11 @@ class Product:
         query: the search that found it on the original site, lower-case ("women's sandals").
         product_category: path of categories, joined by " › ".
         description: running text.
-        bullets: the feature list, at least one string.
+        bullets: the feature list.
         prices: dollars; one price, or the two ends of a range. Empty means that none is stated.
         options: what the buyer chooses, name to values, both lower-case, in the order of the page.
         attributes: what the product is annotated with ("machine wash").
+        price: what a buyer pays, dollars: the price stated, or one drawn from the range.
     """
 
     asin: str
@@ -35,6 +36,7 @@ class Product:
     prices: tuple[float, ...]
     options: Mapping[str, tuple[str, ...]]
     attributes: tuple[str, ...]
+    price: float = NO_PRICE
 
     @property
     def price_tag(self) -> str:

@@ -20,4 +20,4 @@ class Searcher(Protocol):
 def document(product: Product) -> str:
     """The text that stands for a product in the index: title, description, first feature and options, lower-case."""
     options = ", and ".join(f"{name}: {', '.join(values)}" for name, values in product.options.items())
-    return " ".join((product.name, product.description, product.bullets[0], options)).lower()
+    return " ".join((product.name, product.description, *product.bullets[:1], options)).lower()
