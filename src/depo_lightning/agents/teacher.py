@@ -13,7 +13,7 @@ from depo_lightning.agents.react import format_turn
 from depo_lightning.agents.wording import is_verbose, thought_for
 from depo_lightning.errors import ConfigError
 
-_DRAWS_PER_PROPOSAL = 4  # duplicates are drawn again, at most so often
+DRAWS_PER_PROPOSAL = 4  # duplicates are drawn again, at most so often
 _UNLISTED = 0.2  # share of noisy moves whose action is not on offer
 
 
@@ -72,7 +72,7 @@ class ScriptedTeacher:
         task = current_task(situation)
         target = task.target.words if task else "object"
         proposals: dict[str, None] = {}  # keeps the order of drawing
-        for _ in range(k * _DRAWS_PER_PROPOSAL):
+        for _ in range(k * DRAWS_PER_PROPOSAL):
             if len(proposals) == k:
                 break
             move = self._draw(situation, best, rng)

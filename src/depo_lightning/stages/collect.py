@@ -65,7 +65,7 @@ def _search(context: Context, target: Path, inputs: dict[str, Path]) -> None:
             journal = stack.enter_context(Journal(target / PROGRESS / TREES))
             make_teacher = partial(_llm_teacher, node, account)
         else:  # not worth a journal: it would cost a fifth of the seconds that all of a script's trees take
-            make_teacher = _scripted_teacher(node)
+            make_teacher = _scripted_teacher(context.config.env.name, node)
         reports, trajectories = _trees(context, make_teacher, journal)
     write_jsonl(target / TRAJECTORIES, trajectories)
     rows = sorted((report.to_dict() for report in reports), key=lambda row: row["task"])
@@ -120,10 +120,10 @@ def _check_crashes(reports: list[TreeReport]) -> None:
         console.print(text, markup=False, style="yellow")
 
 
-def _scripted_teacher(node: TeacherConfig) -> Callable[[], Teacher]:
-    from depo_lightning.agents.teacher import ScriptedTeacher
+def _scripted_teacher(env: str, node: TeacherConfig) -> Callable[[], Teacher]:
+    from depo_lightning.agents.scripted import scripted_teacher
 
-    return partial(ScriptedTeacher, **plain(node, "name"))
+    return partial(scripted_teacher, env, **plain(node, "name"))
 
 
 def _llm_teacher(node: Any, account: Account) -> Teacher:

@@ -1,8 +1,8 @@
 """Products: families of siblings that look alike and differ in what instructions ask for.
 
 A family is one brand's line of one kind. Its four siblings share two attributes, and part in three others, in the
-options on offer and in price. A title names two or three of a product's five attributes, the first feature one more;
-the rest stands in the other features and the description, where no keyword search looks or a reader must open a page.
+options on offer and in price. A title names one or two of a product's five attributes, often together with the first
+feature; the others stand further down among the features, which no keyword search reads and a buyer has to open.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _IDS = 36**8
 _STRIDE = 1_190_494_759_571  # prime to the number of ids, so that no two products share one
 _RANGES = 0.06  # share of products whose price is a range
-_CROWDED = 0.3  # share of titles that name the thing twice, as sellers do
+_CROWDED = 0.2  # share of titles that name the thing twice, as sellers do
 _FEATURES = (
     "{Attribute}: made with {attribute} in mind, so that it serves you for years",
     "With {attribute} - a detail our customers ask for again and again",
     "{Attribute} design, tested in our own workshop",
     "What you get: {attribute}, fair service and a product that looks as pictured",
 )
-_CLOSING = (
+_GENERAL = (
     "A thoughtful gift for family and friends",
     "Please check the options before you order",
     "If anything is wrong, write to us and we answer within a day",
@@ -105,29 +105,30 @@ def _asin(number: int, seed: int) -> str:
 
 
 def _offered(values: Sequence[str], rng: Random) -> tuple[str, ...]:
-    """About two thirds of the values, at least two, in their order."""
-    least = max(2, len(values) // 2)
-    chosen = set(rng.sample(values, rng.randint(min(least, len(values)), len(values))))
+    """From two values to all but one, in their order; a pair is offered whole."""
+    chosen = set(rng.sample(values, rng.randint(2, max(2, len(values) - 1))))
     return tuple(value for value in values if value in chosen)
 
 
 def _title(kind: Kind, brand: str, words: Sequence[str], attributes: Sequence[str], rng: Random) -> str:
-    named = [name.title() for name in rng.sample(attributes, rng.choice((2, 2, 3)))]
-    parts = [brand, rng.choice(words), named[0], kind.say.title(), "with", " and ".join(named[1:])]
+    named = [name.title() for name in rng.sample(attributes, rng.choice((1, 2)))]
+    parts = [brand, rng.choice(words), named[0], kind.say.title()]
+    if len(named) > 1:
+        parts.append(f"with {named[1]}")
     if rng.random() < _CROWDED:
-        parts[-1] += ","
-        parts += [rng.choice(words), rng.choice(kind.also).title()]
+        parts.append(f"- {rng.choice(kind.also).title()}")
     return " ".join(parts)
 
 
 def _features(attributes: Sequence[str], rng: Random) -> list[str]:
-    """A line per attribute, in random order: only the first is indexed by the search engine."""
+    """A line per attribute and a general one, in random order: only the first is indexed by the search engine."""
     patterns = [rng.choice(_FEATURES) for _ in attributes]
     lines = [
         pattern.format(attribute=name, Attribute=name.capitalize())
         for pattern, name in zip(patterns, rng.sample(attributes, len(attributes)), strict=True)
     ]
-    return [*lines, rng.choice(_CLOSING)]
+    lines.insert(rng.randint(0, len(lines)), rng.choice(_GENERAL))
+    return lines
 
 
 def _pricing(dollars: float, rng: Random) -> str:
