@@ -27,6 +27,7 @@ _OPTION_NAME = re.compile(
 _OPENING = re.compile(
     r"^(?:i am looking for|i need|find me|i want to buy|i want|please get me|i would like|can you find|looking for)\s+"
 )
+_OPTIONS_BEGIN = re.compile(r", (?:in |size |the |\S+ (?:flavor|scent|style))| with (?:color|size|style|flavor|scent):")
 _LEAD = re.compile(r"^(?:(?:a|an|some) )?(?:(?:pair|bottle|jar|box|bag|pack|set) of |(?:a|an|some) )?")
 _EMPTY = frozenset(("that", "is", "are", "with", "for", "made", "of", "the", "a", "an", "and", "my", "its", "to", "in"))
 _analyzer = Analyzer()

@@ -10,6 +10,7 @@ below 40 terms, then four significant bits. Ties are broken by product id, as An
 
 from __future__ import annotations
 
+import logging
 from array import array
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -25,6 +26,7 @@ K1, B = 0.9, 0.4  # Anserini's, and so the reference's
 _EXACT_LENGTHS = 24  # up to here a norm is the length itself
 _SIGNIFICANT_BITS = 4
 _IDS = "ids.npy"
+logging.getLogger("bm25s").setLevel(logging.WARNING)  # at its import it asks for debugging messages
 
 
 class _Corpus(NamedTuple):

@@ -38,7 +38,7 @@ _LITERALS = (
     *(rf"click\[{button.lower()}\]" for button in _BUTTONS[:-1]),
     r"click\[",
     *(rf" \[SEP\] {button}" for button in _BUTTONS),
-    "B0",
+    r"B0[0-9A-Z]{8}",  # a product's id: copying it is copying one token
     r"[0-9]",
 )
 PHRASES = tuple(sorted(_LITERALS, key=len, reverse=True))
