@@ -47,7 +47,7 @@ class _Lucene(bm25s.BM25):
         shape = (count, len(unique_token_ids))
         matrix = sparse.csc_matrix((np.ones(len(terms), dtype=np.float32), (documents, terms)), shape=shape)
         del documents
-        average = lengths.sum() / max(np.count_nonzero(lengths), 1)
+        average = max(lengths.sum(), 1) / max(np.count_nonzero(lengths), 1)
         norm = (self.k1 * (1 - self.b + self.b * kept_lengths(lengths) / average)).astype(np.float32)
         holding = np.diff(matrix.indptr)
         idf = np.log1p((np.count_nonzero(lengths) - holding + 0.5) / (holding + 0.5)).astype(np.float32)
