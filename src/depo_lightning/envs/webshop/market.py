@@ -9,20 +9,19 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.util import find_spec
 from pathlib import Path
 
 from depo_lightning.choices import Instructions
 from depo_lightning.envs.webshop import official
 from depo_lightning.envs.webshop.catalogue import Catalogue, Product
 from depo_lightning.envs.webshop.goals import Goals
-from depo_lightning.envs.webshop.nouns import INSTALL, Tagger, tagger, tagger_faults
+from depo_lightning.envs.webshop.nouns import tagger, tagger_faults
+from depo_lightning.envs.webshop.reward import Nouns
 from depo_lightning.envs.webshop.search import Searcher
 from depo_lightning.errors import ConfigError, DataError
 from depo_lightning.files import write_atomic
 
 log = logging.getLogger(__name__)
-_NEEDED = ("bm25s", "Stemmer", "ijson")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +43,11 @@ class Market:
     catalogue: Catalogue
     searcher: Searcher
     goals: Goals
-    nouns: Tagger
+    nouns: Nouns
 
 
 def faults(source: Source) -> Iterator[str]:
     """What stands in the way of opening `source`, found without reading any data."""
-    missing = [package for package in _NEEDED if find_spec(package) is None]
-    if missing:
-        yield f"env.name='webshop': packages {', '.join(missing)} are not installed; {INSTALL}"
     yield from tagger_faults(source.tagger)
     if source.products is None and source.data is None:
         yield "env.products=null: a generated catalogue needs a number of products, such as 1000"

