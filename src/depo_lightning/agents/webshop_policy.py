@@ -15,7 +15,7 @@ from depo_lightning.agents.webshop_text import Offer, Page, Situation, keywords,
 BACK, PREVIOUS, NEXT, BUY = "back to search", "< prev", "next >", "buy now"
 FEATURES, DESCRIPTION = "features", "description"
 _GOOD = 0.8  # share of the wished words that make a product worth buying
-_LOOKS = 3  # products looked at before the best of them is bought
+_LOOKS = 2  # products looked at before the best of them is bought
 _PAGES = 2  # results pages gone through
 _MISSING = 0.3  # what a wished option that is not offered takes from a product's worth
 
