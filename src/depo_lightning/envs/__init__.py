@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 from depo_lightning.envs.base import Split, StepResult, TextEnv
@@ -11,6 +12,13 @@ from depo_lightning.errors import ConfigError
 __all__ = ["REGISTRY", "Split", "StepResult", "TextEnv", "make"]
 
 REGISTRY = {"babyai": "depo_lightning.envs.babyai:BabyAIEnv", "webshop": "depo_lightning.envs.webshop:WebShopEnv"}
+
+
+def __getattr__(name: str) -> ModuleType:
+    """An environment's package, loaded on first use."""
+    if name in REGISTRY:
+        return import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def make(name: str, **kwargs: Any) -> TextEnv:

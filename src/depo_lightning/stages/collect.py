@@ -39,7 +39,7 @@ def collect_stage(config: Config, context: Context) -> Stage:
         digest = hashlib.sha256(Path(config.search.trajectories).read_bytes()).hexdigest()
         return Stage("collect", 1, {"trajectories_sha256": digest}, partial(_import, context), title="trajectories")
     identity = {
-        "env": plain(config.env),
+        "env": plain(config.env, "index"),
         "teacher": llm_identity(config.teacher),
         "search": plain(config.search, "workers", "concurrency", "trajectories"),
     }

@@ -48,7 +48,7 @@ def rollout_identity(config: Config, split: str) -> dict[str, Any]:
     """What episodes depend on besides the policy and the server that plays it, if one does."""
     tasks = config.rollout.test_tasks if split == "test" else config.rollout.validation_tasks
     own = plain(config.rollout, "test_tasks", "validation_tasks", "split", "workers", "backend", *_SERVER)
-    return {"env": plain(config.env), "split": split, "tasks": tasks, **own}
+    return {"env": plain(config.env, "index"), "split": split, "tasks": tasks, **own}
 
 
 def served_name(server: ServerRolloutConfig, policy: str) -> str:

@@ -50,7 +50,8 @@ class StoredCatalogue(Mapping[str, Product]):
         return len(self._starts) - 1
 
     def __iter__(self) -> Iterator[str]:
-        return (self._product(place).asin for place in range(len(self)))
+        ids = self._sorted["asin"][np.argsort(self._sorted["place"])]
+        return (asin.decode() for asin in ids.tolist())
 
     def __getitem__(self, asin: str) -> Product:
         ids = self._sorted["asin"]

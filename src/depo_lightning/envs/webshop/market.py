@@ -101,20 +101,18 @@ def _stored(source: Source, folder: Path) -> tuple[Catalogue, Searcher, Goals]:
     files = official.locate(folder, source.products, source.instructions)
     stands_for = fingerprint(files, source.products)
     index = Path(source.index or folder / "index") / stands_for[:12]
-    annotations = official.read_json(files.annotations)
 
     def products() -> Iterator[Product]:
         skipped: official.Skipped = Counter()
+        annotations = official.read_json(files.annotations)
         records = official.stream_json(files.products, source.products)
         yield from official.read_products(records, annotations, skipped, files.products.name)
         write_atomic(f"{index}.skipped.json", json.dumps(skipped, indent=1, sort_keys=True) + "\n")
         _report(files.products, skipped)
 
     shop = open_shop(index, stands_for, products)
-    human = source.instructions is Instructions.human
-    path = files.human if human else files.annotations
-    content, skipped = official.read_json(path) if human else annotations, Counter[str]()
-    told = official.read_instructions(content, shop.catalogue, source.instructions, skipped, path.name)
+    path, skipped = files.told(source.instructions), Counter[str]()
+    told = official.read_instructions(official.read_json(path), shop.catalogue, source.instructions, skipped, path.name)
     goals = Goals(shop.catalogue, told, source.instructions)
     _report(path, skipped)
     return shop.catalogue, shop.searcher, goals

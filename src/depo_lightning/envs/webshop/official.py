@@ -42,6 +42,10 @@ class Files:
     annotations: Path
     human: Path
 
+    def told(self, kind: Instructions) -> Path:
+        """The file that holds the instructions."""
+        return self.human if kind is Instructions.human else self.annotations
+
 
 def locate(folder: Path, count: int | None, kind: Instructions) -> Files:
     """The files to read for the first `count` products (None: all).
