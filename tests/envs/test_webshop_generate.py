@@ -6,13 +6,14 @@ import hashlib
 import json
 from pathlib import Path
 
+from depo_lightning.envs.webshop.colours import first_colour
 from depo_lightning.envs.webshop.generate import listings, write_files
 from depo_lightning.envs.webshop.generate.wishes import ANNOTATIONS, PRODUCTS, WISHES, annotation, wish
 from depo_lightning.envs.webshop.generate.words import attributes, kinds
 
 SHOP = list(listings(1000))
 # Of products and wishes of seed 0; another one means another shop: say so, and record Lucene's answers anew.
-DIGEST = "58b43c593c64dfc4"
+DIGEST = "8ad94ab12c42fe2a"
 
 
 def digest() -> str:
@@ -71,3 +72,12 @@ def test_files_are_as_the_loader_expects_them(tmp_path: Path) -> None:
     products, notes, wishes = (json.loads((tmp_path / name).read_text()) for name in (PRODUCTS, ANNOTATIONS, WISHES))
     assert [item["asin"] for item in products] == [listing.asin for listing in SHOP[:12]]
     assert list(notes) == list(wishes) == [item["asin"] for item in products]
+
+
+def test_no_option_hides_the_name_of_a_color() -> None:
+    """The reward reduces an option to a color word in it: "standard" to "tan", which nobody asked for."""
+    for kind in kinds():
+        for values in kind.options.values():
+            reduced = [first_colour(value) for value in values]
+            assert len(set(reduced)) == len(values)
+            assert all(word == value or word in value.split() for word, value in zip(reduced, values, strict=True))
