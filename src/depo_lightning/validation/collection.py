@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from depo_lightning.agents.scripted import SCRIPTS
 from depo_lightning.config import Config, ScriptedTeacherConfig
 from depo_lightning.validation.rules import COUNT, PROBABILITY, Rule, at_least, probability, rule_faults
 
@@ -25,6 +26,8 @@ def faults(config: Config) -> Iterator[str]:
     yield from rule_faults(config, RULES)
     if isinstance(config.teacher, ScriptedTeacherConfig):
         yield from rule_faults(config, SCRIPTED_RULES)
+        if config.env.name not in SCRIPTS:
+            yield f"teacher=scripted: plays {sorted(SCRIPTS)}, not env={config.env.name}; choose another teacher"
     for field, value, names in (
         ("teacher.name", config.teacher.name, TEACHERS),
         ("rephraser.name", config.rephraser.name, REPHRASERS),
