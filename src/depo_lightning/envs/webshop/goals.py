@@ -7,6 +7,7 @@ one for every price ceiling. Goals stand in the order of the data file and are t
 from __future__ import annotations
 
 import random
+from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -60,7 +61,7 @@ class Goals(Sequence[Goal]):
         self._ceilings = above if human else [_drawn(ceilings, draw) for ceilings in above]
         counts = map(len, self._ceilings) if human else (_combinations(catalogue[i.asin]) for i in self._instructions)
         self._ends = list(accumulate(counts))
-        self._order = list(range(self._ends[-1] if self._ends else 0))
+        self._order = array("q", range(self._ends[-1] if self._ends else 0))
         random.Random(SEED).shuffle(self._order)
 
     def __len__(self) -> int:
