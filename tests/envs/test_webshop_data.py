@@ -86,8 +86,12 @@ def test_what_is_passed_over_is_counted_and_reported(folder, caplog):
         f"{ANNOTATIONS}: 1 instructions without attributes",
     ):
         assert report in told
-    kept = [path for path in (folder / "index").iterdir() if path.name.endswith(".skipped.json")]
-    assert json.loads(kept[0].read_text())["products without a proper id"] == 1
+    (kept,) = (folder / "index").glob("*.items_shuffle.skipped.json")
+    assert json.loads(kept.read_text())["products without a proper id"] == 1
+    caplog.clear()
+    open_market.cache_clear()
+    opened(folder)
+    assert caplog.messages == []
 
 
 @pytest.mark.parametrize("name", [PRODUCTS, ANNOTATIONS, HUMAN])

@@ -7,6 +7,7 @@ import json
 import logging
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -18,7 +19,7 @@ from depo_lightning.envs.webshop.goals import Goals
 from depo_lightning.envs.webshop.nouns import tagger, tagger_faults
 from depo_lightning.envs.webshop.reward import Nouns
 from depo_lightning.envs.webshop.search import Searcher
-from depo_lightning.errors import ConfigError, DataError
+from depo_lightning.errors import ConfigError, DataError, MachineError
 from depo_lightning.files import write_atomic
 
 log = logging.getLogger(__name__)
@@ -107,14 +108,13 @@ def _stored(source: Source, folder: Path) -> tuple[Catalogue, Searcher, Goals]:
         annotations = official.read_json(files.annotations)
         records = official.stream_json(files.products, source.products)
         yield from official.read_products(records, annotations, skipped, files.products.name)
-        write_atomic(f"{index}.skipped.json", json.dumps(skipped, indent=1, sort_keys=True) + "\n")
-        _report(files.products, skipped)
+        _report(files.products, skipped, Path(f"{index}.{files.products.stem}.skipped.json"))
 
     shop = open_shop(index, stands_for, products)
     path, skipped = files.told(source.instructions), Counter[str]()
     told = official.read_instructions(official.read_json(path), shop.catalogue, source.instructions, skipped, path.name)
     goals = Goals(shop.catalogue, told, source.instructions)
-    _report(path, skipped)
+    _report(path, skipped, Path(f"{index}.{path.stem}.skipped.json"))
     return shop.catalogue, shop.searcher, goals
 
 
@@ -124,7 +124,13 @@ def fingerprint(files: official.Files, count: int | None) -> str:
     return hashlib.sha256(json.dumps([stats, count]).encode()).hexdigest()
 
 
-def _report(path: Path, skipped: official.Skipped) -> None:
+def _report(source: Path, skipped: official.Skipped, record: Path) -> None:
+    """Log what was passed over, unless an earlier process did and left its record."""
+    content = json.dumps(skipped, indent=1, sort_keys=True) + "\n"
+    if record.is_file() and record.read_text() == content:
+        return
     for what, count in sorted(skipped.items()):
         if count:
-            log.warning("%s: %d %s", path, count, what)
+            log.warning("%s: %d %s", source, count, what)
+    with suppress(MachineError):  # an index that is shared may be read-only
+        write_atomic(record, content)

@@ -178,7 +178,7 @@ def _product(record: Mapping[str, Any], annotation: Mapping[str, Any], draw: Ran
         query=query.lower().strip(),
         product_category=product_category,
         description=description,
-        bullets=tuple(bullets) if isinstance(bullets, list) else (bullets or "",),
+        bullets=tuple(one or "" for one in (bullets if isinstance(bullets, list) else [bullets])),
         prices=prices,
         options=dict(_options(record["customization_options"] or {})),
         attributes=tuple(annotation.get("attributes", _NO_ATTRIBUTES)),
