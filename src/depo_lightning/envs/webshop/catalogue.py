@@ -1,8 +1,8 @@
-"""What a shop sells: products, and the two ways a catalogue of them is held (`Mapping` from id to product)."""
+"""What a shop sells: products, and catalogues of them, in memory a dictionary, on the disk `index.StoredCatalogue`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 NO_PRICE = 100.0  # dollars; what the reference asks for a product that states no price
@@ -45,8 +45,3 @@ class Product:
 
 
 Catalogue = Mapping[str, Product]  # in the order of the data file, which numbers the goals
-
-
-def held_in_memory(products: Iterable[Product]) -> Catalogue:
-    """A catalogue small enough to keep as objects."""
-    return {product.asin: product for product in products}
