@@ -57,9 +57,13 @@ class Goals(Sequence[Goal]):
         self._instructions = list(instructions)
         human = kind is Instructions.human
         draw = random.Random(SEED)
-        above = [_above(catalogue[instruction.asin].price) for instruction in self._instructions]
-        self._ceilings = above if human else [_drawn(ceilings, draw) for ceilings in above]
-        counts = map(len, self._ceilings) if human else (_combinations(catalogue[i.asin]) for i in self._instructions)
+        self._ceilings: list[list[float]] = []
+        counts = []
+        for instruction in self._instructions:
+            product = catalogue[instruction.asin]
+            ceilings = _above(product.price)
+            self._ceilings.append(ceilings if human else _drawn(ceilings, draw))
+            counts.append(len(ceilings) if human else _combinations(product))
         self._ends = list(accumulate(counts))
         self._order = array("q", range(self._ends[-1] if self._ends else 0))
         random.Random(SEED).shuffle(self._order)

@@ -108,10 +108,11 @@ def read_instructions(
         DataError: an instruction without its text or attributes.
     """
     human = kind is Instructions.human
+    offered = dict.fromkeys(catalogue)
     skipped["instructions for a product that the catalogue lacks"] += sum(
-        len(entry) if human else int("instruction" in entry) for asin, entry in content.items() if asin not in catalogue
+        len(entry) if human else int("instruction" in entry) for asin, entry in content.items() if asin not in offered
     )
-    for asin in catalogue:
+    for asin in offered:
         entry = content.get(asin)
         if entry is None or (not human and entry.get("instruction") is None):
             continue
