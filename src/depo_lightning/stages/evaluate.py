@@ -60,7 +60,7 @@ def _local_episodes(
     use_threads(config.trainer)
     model, tokenizer = policies.load_policy(policy)
     return play_parallel(
-        model,
+        policies.on_device(model, config.trainer),
         ChatRenderer(tokenizer),
         context.make_env,
         tasks,

@@ -12,7 +12,7 @@ from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as hf_logging
 
 from depo_lightning import models
-from depo_lightning.config import Config, LoraConfig, ModelConfig, PretrainedConfig
+from depo_lightning.config import Config, LoraConfig, ModelConfig, PretrainedConfig, TrainerConfig
 from depo_lightning.errors import ConfigError, DataError
 from depo_lightning.models import LoraSettings, TinySettings, add_lora, build_tiny
 from depo_lightning.models.lora import merged
@@ -40,6 +40,15 @@ def load_start(path: Path, config: Config) -> tuple[PreTrainedModel, PreTrainedT
     if not isinstance(config.model, PretrainedConfig):
         return load_policy(path)
     return load_pretrained(path, load_settings(config)), load_tokenizer(path)
+
+
+def on_device(model: PreTrainedModel, trainer: TrainerConfig) -> PreTrainedModel:
+    """The model where training would put it, on the first device; a quantised one is there already."""
+    if trainer.accelerator == "cpu" or getattr(model, "is_quantized", False):
+        return model
+    device = {"gpu": "cuda"}.get(trainer.accelerator, trainer.accelerator)
+    moved: Any = model
+    return moved.to(device)
 
 
 def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:

@@ -37,6 +37,7 @@ def _reference(context: Context, target: Path, inputs: dict[str, Path]) -> None:
 
     use_threads(context.config.trainer)
     model, tokenizer = policies.load_start(inputs["bc"], context.config)
+    model = policies.on_device(model, context.config.trainer)
     data = _data(context.config, model, tokenizer, inputs["trajectories"])
     with bar("log-probabilities", int(data.steps.counts.sum()) + len(data.pairs)) as advance:
         scores = compute_reference(model, data, _BATCH_TOKENS, advance, packing(context.config.trainer, model))

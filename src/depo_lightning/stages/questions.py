@@ -82,7 +82,13 @@ def _answer(context: Context, name: str, target: Path, inputs: dict[str, Path]) 
     workers = config.rollout.workers or max(1, min(cores(), len(texts) // 2))
     with bar(f"{name}: answers", len(texts)) as advance:
         played = play_parallel(
-            model, ChatRenderer(tokenizer), make_env, range(len(texts)), how, workers, lambda episode: advance()
+            policies.on_device(model, config.trainer),
+            ChatRenderer(tokenizer),
+            make_env,
+            range(len(texts)),
+            how,
+            workers,
+            lambda episode: advance(),
         )
     with bar(f"{name}: comparison", len(texts)) as advance:
         pairs = [(question.answer, answer_text(episode)) for question, episode in zip(questions, played, strict=True)]
