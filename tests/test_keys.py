@@ -9,7 +9,7 @@ import pytest
 from hydra.errors import HydraException
 
 from depo_lightning.config import Config
-from depo_lightning.pipeline import plan
+from depo_lightning.plan import plan
 from depo_lightning.stages.context import Context
 
 TRAINED = {"bc": "bc", "filtered_bc": "filtered_bc", "depo": "depo"}  # section of the configuration: policy of the plan

@@ -15,7 +15,7 @@ from depo_lightning import model_source
 from depo_lightning.config import Config, PretrainedConfig
 from depo_lightning.errors import ConfigError
 from depo_lightning.model_source import find_source
-from depo_lightning.pipeline import plan
+from depo_lightning.plan import plan
 from depo_lightning.stages.context import Context
 from depo_lightning.validation import validate
 

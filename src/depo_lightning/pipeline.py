@@ -1,17 +1,16 @@
-"""Which stage feeds which, and the run over them."""
+"""The run over the stages of a plan."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from depo_lightning import team
-from depo_lightning.choices import EfficiencyForm
-from depo_lightning.config import STAGES, Config, EfficiencyConfig, Policy, PretrainedConfig, to_config
+from depo_lightning.config import STAGES, Config, to_config
 from depo_lightning.errors import ConfigError
 from depo_lightning.files import machine_faults
+from depo_lightning.plan import Plan, plan
 from depo_lightning.processes import forget_launcher
 from depo_lightning.progress import console
 from depo_lightning.stages.context import CURVES, RESULTS, Context
@@ -22,81 +21,6 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from depo_lightning.tracking import Tracker
-
-
-@dataclass(frozen=True)
-class Plan:
-    """The stages of a run.
-
-    Attributes:
-        steps: (phase of the command line, name, stage), inputs before their users.
-        policies: the training stage of each policy in the table, BC first.
-        evaluations: the evaluation stage of each.
-        answers: by set of questions, the stage of each policy's answers.
-        main: the policy that `alpha1`, `alpha2` and group `efficiency` describe.
-    """
-
-    steps: list[tuple[str, str, Stage]]
-    policies: dict[str, Stage]
-    evaluations: dict[str, Stage]
-    answers: dict[str, dict[str, Stage]]
-    main: str
-
-
-def plan(config: Config, context: Context) -> Plan:
-    """Lay out the stages; nothing is computed."""
-    from depo_lightning.stages import collect, evaluate, label, preference, pretrained, questions, supervised
-
-    collected = collect.collect_stage(config, context)
-    tokenizer = label.tokenizer_stage(config, context, collected)
-    labelled = label.label_stage(config, context, collected, tokenizer)
-    rephrased = label.rephrase_stage(config, context, labelled, tokenizer)
-    bc = supervised.bc_stage(config, context, collected, rephrased, tokenizer)
-    reference = preference.reference_stage(config, context, bc, rephrased)
-
-    def preferred(efficiency: EfficiencyConfig) -> Stage:
-        return preference.depo_stage(config, context, bc, rephrased, reference, efficiency)
-
-    main = str(config.efficiency.form)
-    trained: dict[str, tuple[str, Stage]] = {}
-    if Policy.bc in config.policies:
-        trained["bc"] = ("bc", bc)
-    if Policy.filtered_bc in config.policies:
-        trained["filtered_bc"] = ("bc", supervised.filtered_bc_stage(config, context, bc, collected, tokenizer))
-    if Policy.kto in config.policies:
-        trained["kto"] = ("depo", preferred(EfficiencyConfig(EfficiencyForm.kto)))
-    if Policy.depo in config.policies:
-        trained[main] = ("depo", preferred(config.efficiency))
-    policies = {name: stage for name, (_, stage) in trained.items()}
-    evaluations = {name: evaluate.evaluate_stage(config, context, name, stage, bc) for name, stage in policies.items()}
-    asked = {name: questions.questions_stage(config, name) for name in config.evaluation}
-    answers = {
-        name: {
-            policy: questions.answers_stage(config, context, name, asked[name], stage)
-            for policy, stage in policies.items()
-        }
-        for name in asked
-    }
-    prepared = [("tokenizer", name, stage) for name, stage in pretrained.model_inputs(config).items()]
-    prepared.append(("tokenizer", "tokenizer", tokenizer))
-    first = ("collect", "collect", collected)
-    # What a pretrained model lacks is told before the search starts; a new model's tokenizer needs the search.
-    steps = [
-        *(("evaluate", f"questions {name}", stage) for name, stage in asked.items()),  # first: a hub may not answer
-        *([*prepared, first] if isinstance(config.model, PretrainedConfig) else [first, *prepared]),
-        ("label", "label", labelled),
-        ("rephrase", "rephrase", rephrased),
-        *((phase, name, stage) for name, (phase, stage) in trained.items() if phase == "bc"),
-        ("reference", "reference", reference),
-        *((phase, name, stage) for name, (phase, stage) in trained.items() if phase == "depo"),
-        *(("evaluate", f"evaluate {name}", stage) for name, stage in evaluations.items()),
-        *(
-            ("evaluate", f"{name} {policy}", stage)
-            for name, given in answers.items()
-            for policy, stage in given.items()
-        ),
-    ]
-    return Plan(steps, policies, evaluations, answers, main if main in policies else list(policies)[-1])
 
 
 def run(config: Config) -> dict[str, float] | None:

@@ -125,7 +125,7 @@ def meet(stage: str) -> Team:
 
 def serve(config: Config, store: TCPStore | None = None) -> None:
     """In each other process: compute the stages that the first one calls, until it has no more."""
-    from depo_lightning.pipeline import plan
+    from depo_lightning.plan import plan
     from depo_lightning.stages.context import Context
     from depo_lightning.store import Store
 

@@ -20,7 +20,8 @@ from tests.llm.server import MODEL, FakeServer
 from depo_lightning.choices import Proposing
 from depo_lightning.config import Config
 from depo_lightning.errors import ConfigError, MachineError
-from depo_lightning.pipeline import plan, run
+from depo_lightning.pipeline import run
+from depo_lightning.plan import plan
 from depo_lightning.stages.context import Context
 from depo_lightning.store import Store
 from depo_lightning.trajectory import Status, Trajectory, read_jsonl

@@ -12,7 +12,7 @@ from tests.rollouts.world import TOKENIZER
 
 from depo_lightning.config import Config
 from depo_lightning.errors import ConfigError, MachineError
-from depo_lightning.pipeline import plan
+from depo_lightning.plan import plan
 from depo_lightning.stages.context import EPISODES, Context
 from depo_lightning.stages.evaluate import evaluate_stage
 from depo_lightning.store import Stage, Store
