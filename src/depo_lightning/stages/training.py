@@ -100,7 +100,8 @@ def fit(
     use_threads(trainer)
     if trainer.gradient_checkpointing and trainer.strategy is not Strategy.fsdp:  # which has its own
         model: Any = module.model
-        model.gradient_checkpointing_enable({"use_reentrant": False})
+        new, old = "activation_checkpointing_enable", "gradient_checkpointing_enable"  # Transformers renames it
+        getattr(model, new if hasattr(model, new) else old)({"use_reentrant": False})
     crew = team.meet(target.name) if team.size(trainer) > 1 else None
     if callbacks and trainer.strategy is Strategy.fsdp:
         console.print(f"[dim]{name}: no validation rollouts, as no process has the whole model[/]")
