@@ -26,7 +26,6 @@ K1, B = 0.9, 0.4  # Anserini's, and so the reference's
 _EXACT_LENGTHS = 24  # up to here a norm is the length itself
 _SIGNIFICANT_BITS = 4
 _IDS = "ids.npy"
-_COMMON = 10  # a term in more than one of so many documents is common
 logging.getLogger("bm25s").setLevel(logging.WARNING)  # at its import it asks for debugging messages
 
 
@@ -110,52 +109,22 @@ class Bm25Searcher:
         terms = [vocab[term] for term in self._analyzer.terms(query) if term in vocab]
         if not terms or limit < 1:
             return []
-        found, scores = self._contenders(terms, limit)
-        order = np.lexsort((self.ids[found], -scores))[:limit]
+        scores = self._engine.get_scores_from_ids(terms)
+        found = self._contenders(terms, scores, limit)
+        order = np.lexsort((self.ids[found], -scores[found]))[:limit]
         return [str(name) for name in self.ids[found[order]]]
 
-    def _contenders(self, terms: Sequence[int], limit: int) -> tuple[np.ndarray, np.ndarray]:
-        """Documents that hold the best `limit` among them, in ascending order, and their scores.
+    def _contenders(self, terms: Sequence[int], scores: np.ndarray, limit: int) -> np.ndarray:
+        """Documents that hold the best `limit` among them: those that score no less than the best with a rare term.
 
-        Of a million products, most hold words like "color": such terms take long to score and decide little. Documents
-        are scored by the other terms first; what the common ones add is looked up where it can still matter.
+        A partial sort of a million scores would take longer than computing them.
         """
-        common = [term for term in terms if len(self._documents(term)) * _COMMON > len(self.ids)]
-        telling = [term for term in terms if term not in common]
-        scores = self._engine.get_scores_from_ids(telling)
-        most = sum(self._bound(term) for term in common)
-        reached = self._reached(telling, scores, limit)
-        if reached <= most:  # hardly anything tells: the common terms decide
-            scores = self._engine.get_scores_from_ids(terms)
-            reached, common, most = self._reached(terms, scores, limit), [], 0.0
-        found = np.flatnonzero(scores >= reached - most) if reached > 0 else np.flatnonzero(scores)
-        sums = scores[found]
-        for term in common:
-            sums += self._scores_of(term, found)
-        return found, sums
-
-    def _reached(self, terms: Sequence[int], scores: np.ndarray, limit: int) -> float:
-        """A score that at least `limit` documents reach: the `limit` best that hold the rarest term; 0 if none is in
-        so many documents. A partial sort of all scores would take longer than computing them."""
-        postings = [self._documents(term) for term in set(terms)]
-        held = min((documents for documents in postings if len(documents) >= limit), key=len, default=None)
-        return 0.0 if held is None else float(np.partition(scores[held], -limit)[-limit])
-
-    def _documents(self, term: int) -> np.ndarray:
-        """The documents with a term, ascending."""
-        ends = self._engine.scores["indptr"]
-        return self._engine.scores["indices"][ends[term] : ends[term + 1]]
-
-    def _bound(self, term: int) -> float:
-        """More than a term can add to a score: its inverse document frequency."""
-        holding = len(self._documents(term))
-        return float(np.log1p((len(self.ids) - holding + 0.5) / (holding + 0.5)))
-
-    def _scores_of(self, term: int, documents: np.ndarray) -> np.ndarray:
-        """What a term adds to the scores of these documents."""
-        ends, held = self._engine.scores["indptr"], self._documents(term)
-        places = np.minimum(np.searchsorted(held, documents), len(held) - 1)
-        return np.where(held[places] == documents, self._engine.scores["data"][ends[term] + places], 0)
+        indices, ends = self._engine.scores["indices"], self._engine.scores["indptr"]
+        postings = sorted((indices[ends[term] : ends[term + 1]] for term in set(terms)), key=len)
+        for documents in postings:
+            if len(documents) >= limit:
+                return np.flatnonzero(scores >= np.partition(scores[documents], -limit)[-limit])
+        return np.unique(np.concatenate(postings))
 
 
 def kept_lengths(lengths: np.ndarray) -> np.ndarray:
