@@ -166,3 +166,8 @@ def test_several_nodes_are_started_by_torchrun(
     config.trainer.nodes, config.sweep = 2, "multirun/one"
     with pytest.raises(ConfigError, match="torchrun runs one job"):
         validate(config)
+
+
+def test_webshop_has_the_papers_thresholds(compose_config: Callable[..., Config]) -> None:
+    thresholds = vars(compose_config("env=webshop").thresholds)
+    assert [thresholds[name] for name in ("kappa0", "kappa1", "kappa2", "step_cut")] == [1.0, 0.9, 0.7, None]
