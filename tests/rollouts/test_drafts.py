@@ -73,6 +73,15 @@ def test_prompts_in_small_pieces_and_prefixes_change_nothing(monkeypatch: pytest
     assert record(play(MODEL, RENDERER, FakeEnv, TASKS, replace(SETTINGS, batch_size=5))) == record(whole)
 
 
+@pytest.mark.parametrize("batch_size", [2, 7, 32])
+def test_a_row_may_change_its_band_before_its_first_pass(batch_size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = replace(SETTINGS, batch_size=batch_size)
+    plain = play(MODEL, RENDERER, FakeEnv, TASKS, settings)
+    monkeypatch.setattr(engine, "_PREFIX", 10**6)  # a new row has nothing stored
+    monkeypatch.setattr(bands, "_SHORTEST", 8)  # so that a prompt fits into a band and its draft does not
+    assert record(play(MODEL, RENDERER, FakeEnv, TASKS, settings, drafts=plain)) == record(plain)
+
+
 def test_the_prefix_of_all_prompts_is_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     class Instructed(FakeEnv):
         system_prompt = "You see a red ball 3, a grey key 4, a blue box 1. " * 3

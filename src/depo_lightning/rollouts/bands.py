@@ -52,12 +52,19 @@ class Band:
         if states is not None:
             self.cache.write(len(self.rows) - 1, states)
 
+    def states(self, index: int) -> States | None:
+        """A row's keys and values; None of a row that has none yet, for which there may be no storage either."""
+        length = self.rows[index].length
+        return self.cache.read(index, length) if length else None
+
     def remove(self, index: int) -> None:
         """Take a row out. The last one moves into the gap, so that rows in play stay in order."""
+        states = self.states(len(self.rows) - 1)
         last = self.rows.pop()
         if index < len(self.rows):
             self.rows[index] = last
-            self.cache.write(index, self.cache.read(len(self.rows), last.length))
+            if states is not None:
+                self.cache.write(index, states)
         self.cache.reserve(len(self.rows))
 
 

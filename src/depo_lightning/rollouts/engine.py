@@ -156,7 +156,7 @@ class _Rollout:
         for place in reversed(range(len(band.rows))):
             row = band.rows[place]
             if row.length + min(width, wishes[place]) > band.capacity:
-                self._band(row.length + wishes[place]).add(row, band.cache.read(place, row.length))
+                self._band(row.length + wishes[place]).add(row, band.states(place))
                 band.remove(place)
                 guesses[place] = guesses[-1]
                 wishes[place] = wishes[-1]
