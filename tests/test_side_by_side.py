@@ -187,7 +187,7 @@ def test_jobs_die_with_the_sweep(blow: signal.Signals, code: int, app: Path) -> 
     process = subprocess.Popen(line, cwd=app, env=_environment(app), stdout=subprocess.DEVNULL, start_new_session=True)
     _wait_for(lambda: (app / "log").exists() and len(_starts(app)) == 3)
     process.send_signal(blow)
-    assert process.wait(timeout=20) == code
+    assert process.wait(timeout=120) == code
     for _, pid, _ in _starts(app):
         _wait_for(lambda pid=pid: not Path(f"/proc/{pid}").exists())
     assert len(_starts(app)) == 3, "none was started any more"
