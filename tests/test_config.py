@@ -141,6 +141,10 @@ def test_all_faults_are_reported_at_once(compose_config: Callable[..., Config]) 
         ("teacher=openai teacher.limits.timeout_s=0", "timeout_s=0.0: must be a positive number"),
         ("teacher=openai teacher.prompts.system=Play", "prompts.system: must hold {instructions}"),
         ("rephraser=gpt_4_1_mini rephraser.prompts.question=Hm", "must hold {action}, {thought}"),
+        (
+            "teacher=openai teacher.prompts.examples=[{user:Look,assistant:Hm}]",
+            "[0].assistant='Hm': must be one",
+        ),
         ("teacher=openai teacher.max_tokens_field=tokens", "max_completion_tokens"),
     ],
 )

@@ -19,10 +19,12 @@ from tests.llm.server import MODEL, FakeServer
 
 from depo_lightning.choices import Proposing
 from depo_lightning.config import Config
+from depo_lightning.config.llm import ExchangeConfig
 from depo_lightning.errors import ConfigError, MachineError
 from depo_lightning.pipeline import run
 from depo_lightning.plan import plan
 from depo_lightning.stages.context import Context
+from depo_lightning.stages.llm import llm_identity
 from depo_lightning.store import Store
 from depo_lightning.trajectory import Status, Trajectory, read_jsonl
 
@@ -217,10 +219,12 @@ def test_only_what_changes_answers_is_in_the_key(compose_config: Compose) -> Non
             ("teacher.model", "other"),
             ("teacher.temperature", 0.1),
             ("teacher.prompts.system", "{instructions} Hurry."),
+            ("teacher.prompts.examples", [ExchangeConfig("Look.", "Thought: I do\nAction: look")]),
         ),
         *(("teacher.proposals", Proposing.distinct), ("teacher.max_tokens", 9), ("teacher.native_n", False)),
     ):
         assert key(field, value) != same
+    assert "examples" not in llm_identity(config.teacher)["prompts"]  # as before there were any
 
 
 def test_a_missing_key_or_extra_is_told_before_work_and_only_where_it_is_needed(

@@ -1,10 +1,13 @@
 import asyncio
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+import yaml
 
 from depo_lightning.agents.chat_model import Answer, Reply
+from depo_lightning.agents.prompts import Exchange, fill
 from depo_lightning.agents.react import format_turn
 from depo_lightning.agents.usage import Usage
 from depo_lightning.collect.grounding import Grounding
@@ -129,6 +132,32 @@ def test_braces_in_a_thought_are_only_text():
     thought = "The room says {action} and {thought} to me, which means nothing, so I go to the red ball."
     _, _, model = rewrite(lambda _: "I go to the red ball.", thought)
     assert model.asked[0][0][-1]["content"] == f"Thought: {thought}\nAction: {ACTION}"
+
+
+def test_examples_come_before_the_question():
+    prompts = replace(PROMPTS, examples=(Exchange("Thought: {thought}, long\nAction: b", "short"),))
+    model = Model(lambda _: "Red ball.")
+    rephrase([episode(OLD)], LLMRephraser(model, prompts))
+    assert [message["content"] for message in model.asked[0][0]] == [
+        "Shorten.",
+        "Thought: {thought}, long\nAction: b",
+        "short",
+        f"Thought: {OLD}\nAction: {ACTION}",
+    ]
+
+
+def test_the_shipped_examples_are_questions_and_answers_that_are_taken():
+    conf = Path(__file__).parents[2] / "conf" / "prompts"
+    question = yaml.safe_load((conf / "shorten.yaml").read_text())["question"]
+    for example in yaml.safe_load((conf / "shorten_examples.yaml").read_text())["examples"]:
+        thought, action = example["user"].removeprefix("Thought: ").split("\nAction taken: ")
+        assert fill(question, thought=thought, action=action) == example["user"]
+        pool = [episode(thought, observation="", action=action)]
+        found, report = rephrase(
+            pool, LLMRephraser(Model(lambda _, said=example["assistant"]: said), PROMPTS), phrases=PHRASES
+        )
+        assert found[0].steps[0].thought == example["assistant"]
+        assert report.changed_steps == 1
 
 
 def test_equal_steps_get_equal_seeds_and_an_empty_thought_is_left_alone():

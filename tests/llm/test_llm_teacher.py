@@ -1,4 +1,5 @@
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -6,11 +7,11 @@ import yaml
 
 from depo_lightning.agents.chat_model import Answer, Reply
 from depo_lightning.agents.llm_teacher import LLMTeacher, TeacherPrompts, readable_turn
-from depo_lightning.agents.prompts import fill, placeholders
-from depo_lightning.agents.react import format_turn
+from depo_lightning.agents.prompts import Exchange, fill, placeholders
+from depo_lightning.agents.react import format_turn, parse_turn
 from depo_lightning.agents.usage import Usage
 from depo_lightning.collect.mcts import SearchSettings, search_tree
-from depo_lightning.envs import make
+from depo_lightning.envs import Split, make
 from depo_lightning.trajectory import Status
 
 PROMPTS = TeacherPrompts("{instructions}\n\nBe brief.", "Once more, in the format.", "Not again:\n{earlier}")
@@ -54,6 +55,23 @@ def test_the_model_sees_the_conversation_and_more_instructions():
     assert messages == [{"role": "system", "content": "You walk.\n\nBe brief."}, *CHAT[1:]]
     assert count == 1
     assert len(model.asked) == 1
+
+
+def test_examples_come_before_the_conversation_and_are_only_text():
+    prompts = replace(PROMPTS, examples=(Exchange("There {instructions}?", LEFT), Exchange("And there?", RIGHT)))
+    model = Model(NONE, LEFT)
+    found = asyncio.run(LLMTeacher(model, prompts).propose(CHAT, 1, 3))
+    first, again = (messages for messages, _, _ in model.asked)
+    assert first[0]["content"] == "You walk.\n\nBe brief."
+    assert [(message["role"], message["content"]) for message in first[1:5]] == [
+        ("user", "There {instructions}?"),
+        ("assistant", LEFT),
+        ("user", "And there?"),
+        ("assistant", RIGHT),
+    ]
+    assert first[5:] == CHAT[1:]
+    assert again[:-2] == first
+    assert found == [LEFT]
 
 
 def test_samples_are_one_question():
@@ -150,10 +168,24 @@ def test_texts_are_filled_in_once():
     assert placeholders("{a} {b_c} {D} {}") == {"a", "b_c"}
 
 
+def test_the_shipped_examples_are_what_the_environment_says_and_takes():
+    conf = Path(__file__).parents[2] / "conf" / "prompts"
+    examples = yaml.safe_load((conf / "react_babyai.yaml").read_text())["examples"]
+    env = make("babyai", levels=["GoToObjS6", "GoToLocalS8N7", "Pickup"])
+    starts = {env.reset(task): task for task in env.tasks(Split.TRAIN, 40)}
+    for example in examples:
+        env.reset(starts[example["user"]])
+        turn = readable_turn(Answer(example["assistant"]))
+        assert turn == format_turn(parse_turn(turn).thought, parse_turn(turn).action)
+        assert parse_turn(turn).action in env.actions()
+        assert env.step(parse_turn(turn).action).valid
+    assert len({parse_turn(example["assistant"]).action for example in examples}) == len(examples)
+
+
 def test_the_shipped_prompts_have_their_places():
     conf = Path(__file__).parents[2] / "conf" / "prompts"
     react = yaml.safe_load((conf / "react.yaml").read_text())
-    assert set(react) == set(TeacherPrompts.__dataclass_fields__)
+    assert set(react) == set(TeacherPrompts.__dataclass_fields__) - {"examples"}
     assert placeholders(react["system"]) == {"instructions"}
     assert placeholders(react["distinct"]) == {"earlier"}
     assert placeholders(yaml.safe_load((conf / "shorten.yaml").read_text())["question"]) == {"thought", "action"}

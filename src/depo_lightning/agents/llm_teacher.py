@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import TracebackType
 
 from depo_lightning.agents.chat_model import Answer, ChatModel, derived_seed
-from depo_lightning.agents.prompts import fill
+from depo_lightning.agents.prompts import Exchange, fill, shown
 from depo_lightning.agents.react import FormatError, action_end, parse_turn
 from depo_lightning.agents.usage import Proposals
 
@@ -22,11 +22,14 @@ class TeacherPrompts:
         system: with `{instructions}`, the environment's own.
         repair: answers a turn that cannot be read.
         distinct: follows the observation where turns are proposed already; with `{earlier}`, their actions.
+        examples: exchanges that the conversation begins with, in this order; a model that does not keep to a format
+            it is told often keeps to one it is shown.
     """
 
     system: str
     repair: str
     distinct: str
+    examples: tuple[Exchange, ...] = ()
 
 
 class LLMTeacher:
@@ -100,7 +103,8 @@ class LLMTeacher:
         own = messages[0]["content"] if messages[0]["role"] == "system" else ""
         system = fill(self.prompts.system, instructions=own).strip()
         rest = [message for message in messages if message["role"] != "system"]
-        return [{"role": "system", "content": system}, *rest] if system else rest
+        told = [{"role": "system", "content": system}] if system else []
+        return [*told, *shown(self.prompts.examples), *rest]
 
 
 def readable_turn(answer: Answer) -> str | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from types import TracebackType
 
 from depo_lightning.agents.chat_model import Answer, ChatModel, derived_seed
-from depo_lightning.agents.prompts import fill
+from depo_lightning.agents.prompts import Exchange, fill, shown
 from depo_lightning.collect.aio import map_limited
 from depo_lightning.trajectory import Step
 
@@ -24,10 +24,12 @@ class RephraserPrompts:
     Attributes:
         system: what to do, and what not.
         question: with `{thought}` and `{action}` of the step.
+        examples: such questions, with good answers, that come before it.
     """
 
     system: str
     question: str
+    examples: tuple[Exchange, ...] = ()
 
 
 class LLMRephraser:
@@ -57,6 +59,7 @@ class LLMRephraser:
             return step.thought
         messages = [
             {"role": "system", "content": self.prompts.system},
+            *shown(self.prompts.examples),
             {"role": "user", "content": fill(self.prompts.question, thought=step.thought, action=step.action)},
         ]
         reply = await self.model.ask(messages, 1, derived_seed(step.thought, step.action))

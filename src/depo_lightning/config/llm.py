@@ -36,12 +36,21 @@ class PricesConfig:
 
 
 @dataclass
+class ExchangeConfig:
+    """An example: what the user says, and how the assistant answers."""
+
+    user: str = MISSING
+    assistant: str = MISSING
+
+
+@dataclass
 class TeacherPromptsConfig:
     """What a teacher is told besides the conversation."""
 
     system: str = MISSING  # {instructions}: the environment's own
     repair: str = MISSING  # answers a turn that cannot be read
     distinct: str = MISSING  # with proposals=distinct, after the observation; {earlier}: the actions proposed so far
+    examples: list[ExchangeConfig] = field(default_factory=list)  # what the conversation begins with
 
 
 @dataclass
@@ -50,6 +59,7 @@ class RephraserPromptsConfig:
 
     system: str = MISSING
     question: str = MISSING  # {thought} and {action} of a step
+    examples: list[ExchangeConfig] = field(default_factory=list)  # such questions and good answers, before it
 
 
 @dataclass

@@ -17,7 +17,7 @@ from depo_lightning.errors import MachineError
 from depo_lightning.processes import cores
 from depo_lightning.progress import bar, console
 from depo_lightning.stages.context import TRAJECTORIES, Context, plain, settings
-from depo_lightning.stages.llm import chat_model, is_llm, kept_account, llm_identity
+from depo_lightning.stages.llm import chat_model, is_llm, kept_account, llm_identity, told
 from depo_lightning.store import PROGRESS, Stage
 from depo_lightning.trajectory import Trajectory, read_jsonl, write_jsonl
 from depo_lightning.validation.llm import needs
@@ -129,5 +129,5 @@ def _scripted_teacher(env: str, node: TeacherConfig) -> Callable[[], Teacher]:
 def _llm_teacher(node: Any, account: Account) -> Teacher:
     from depo_lightning.agents.llm_teacher import LLMTeacher, TeacherPrompts
 
-    prompts = settings(TeacherPrompts, node.prompts)
+    prompts = told(TeacherPrompts, node.prompts)
     return LLMTeacher(chat_model(node, account), prompts, node.proposals is Proposing.distinct)

@@ -12,8 +12,8 @@ from depo_lightning.agents import react
 from depo_lightning.config import AbsoluteThresholds, Config, PretrainedConfig, TinyConfig
 from depo_lightning.progress import console
 from depo_lightning.stages import pretrained
-from depo_lightning.stages.context import TRAJECTORIES, Context, plain, settings, write_stats
-from depo_lightning.stages.llm import chat_model, is_llm, kept_account, llm_identity
+from depo_lightning.stages.context import TRAJECTORIES, Context, plain, write_stats
+from depo_lightning.stages.llm import chat_model, is_llm, kept_account, llm_identity, told
 from depo_lightning.store import PROGRESS, Stage
 from depo_lightning.trajectory import Trajectory, read_jsonl, write_jsonl
 from depo_lightning.validation.llm import needs
@@ -114,7 +114,7 @@ def _rephraser(node: Any, account: Account | None) -> Rephraser:
         return RulesRephraser() if node.name == "rules" else NoneRephraser()
     from depo_lightning.collect.llm_rephrase import LLMRephraser, RephraserPrompts
 
-    return LLMRephraser(chat_model(node, account), settings(RephraserPrompts, node.prompts))
+    return LLMRephraser(chat_model(node, account), told(RephraserPrompts, node.prompts))
 
 
 def _say(lines: list[str]) -> None:

@@ -7,9 +7,10 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from depo_lightning.agents.account import Account, Budget, Prices
+from depo_lightning.agents.prompts import Exchange
 from depo_lightning.config.llm import EndpointConfig, LocalModelConfig
 from depo_lightning.progress import console
 from depo_lightning.stages.context import plain, settings
@@ -18,6 +19,7 @@ from depo_lightning.store import PROGRESS
 if TYPE_CHECKING:
     from depo_lightning.agents.chat_model import ChatModel
 
+T = TypeVar("T")
 ACCOUNT = "account.json"
 # The same model gives the same distribution, whoever serves it and however patiently it is asked.
 _NO_IDENTITY = ("base_url", "api_key_env", "limits", "prices", "max_tokens_field", "device", "batch_size")
@@ -30,7 +32,18 @@ def is_llm(node: Any) -> bool:
 
 def llm_identity(node: Any) -> dict[str, Any]:
     """What of a teacher or rephraser can change its answers: model, sampling, prompts."""
-    return plain(node, *_NO_IDENTITY) if is_llm(node) else plain(node)
+    if not is_llm(node):
+        return plain(node)
+    identity = plain(node, *_NO_IDENTITY)
+    if not identity["prompts"]["examples"]:  # as before there were any
+        del identity["prompts"]["examples"]
+    return identity
+
+
+def told(kind: type[T], node: Any) -> T:
+    """The prompts that a node describes, as `TeacherPrompts` or `RephraserPrompts`."""
+    texts = {name: text for name, text in vars(node).items() if name != "examples"}
+    return kind(**texts, examples=tuple(Exchange(example.user, example.assistant) for example in node.examples))
 
 
 def chat_model(node: Any, account: Account) -> ChatModel:

@@ -9,9 +9,11 @@ from importlib.util import find_spec
 from typing import Any
 from urllib.parse import urlsplit
 
+from depo_lightning.agents.chat_model import Answer
+from depo_lightning.agents.llm_teacher import readable_turn
 from depo_lightning.agents.prompts import placeholders
 from depo_lightning.config import Config
-from depo_lightning.config.llm import EndpointConfig, LocalModelConfig
+from depo_lightning.config.llm import EndpointConfig, ExchangeConfig, LocalModelConfig
 from depo_lightning.validation.rules import COUNT, POSITIVE, Rule, at_least, fraction, positive, rule_faults
 
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
@@ -75,10 +77,27 @@ def _endpoint_faults(section: str, node: EndpointConfig) -> Iterator[str]:
 
 def _prompt_faults(section: str, node: Any) -> Iterator[str]:
     for name, text in vars(node.prompts).items():
+        if name == "examples":
+            yield from _example_faults(section, text)
+            continue
         field = f"{section}.prompts.{name}"
         missing = _PLACEHOLDERS.get(field, set()) - placeholders(text)
         if missing:
             yield f"{field}: must hold {', '.join(f'{{{word}}}' for word in sorted(missing))}"
+
+
+def _example_faults(section: str, examples: list[ExchangeConfig]) -> Iterator[str]:
+    """A teacher's example that could not be played itself would show a format that cannot be played."""
+    for index, example in enumerate(examples):
+        field = f"{section}.prompts.examples[{index}]"
+        for name, text in vars(example).items():
+            if not text.strip():
+                yield f"{field}.{name}: is empty; write what the {name} says"
+        if section == "teacher" and readable_turn(Answer(example.assistant)) is None:
+            yield (
+                f"{field}.assistant={example.assistant!r}: must be one turn; "
+                "write one Thought: and one Action: with an action behind it"
+            )
 
 
 def needs(section: str, node: Any) -> Iterator[str]:
