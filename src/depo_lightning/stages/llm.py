@@ -42,8 +42,9 @@ def llm_identity(node: Any) -> dict[str, Any]:
 
 def told(kind: type[T], node: Any) -> T:
     """The prompts that a node describes, as `TeacherPrompts` or `RephraserPrompts`."""
-    texts = {name: text for name, text in vars(node).items() if name != "examples"}
-    return kind(**texts, examples=tuple(Exchange(example.user, example.assistant) for example in node.examples))
+    texts = dict(vars(node))
+    texts["examples"] = tuple(Exchange(example.user, example.assistant) for example in node.examples)
+    return kind(**texts)
 
 
 def chat_model(node: Any, account: Account) -> ChatModel:
