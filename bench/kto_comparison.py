@@ -47,7 +47,7 @@ class Comparison:
         bf16 = settings.device == "cuda"
         common = {"samples": str(samples), "device": settings.device, "threads": settings.threads}
         common |= {"model": {**model, "dtype": "bfloat16" if bf16 else "float32"}, "count_flops": False}
-        precision = "bf16-true" if bf16 else "32-true"
+        precision = "bf16-mixed" if bf16 else "32-true"
         self.ours = common | {"batch_size": BATCH, "kl_pairs": 1, "precision": precision, "trainer": trainer}
         self.peer = common | {"tokenizer": str(tokenizer), "options": {}, "sort": False}
         self.case, self.settings, self.search, self.facts = case, settings, search, facts

@@ -110,6 +110,7 @@ def test_all_faults_are_reported_at_once(compose_config: Callable[..., Config]) 
         ("bc.warmup=1", "bc.warmup"),
         ("rollout.max_context=64", "no turn fits"),
         ("trainer.precision=foo", "trainer.precision"),
+        ("trainer.precision=bf16-true", "lose most small updates"),
         ("trainer.devices=2", "write trainer=ddp"),
         ("trainer.devices=0", "at least 1"),
         ("trainer.nodes=0", "at least 1"),

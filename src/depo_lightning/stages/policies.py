@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as hf_logging
 
 from depo_lightning import models
-from depo_lightning.config import Config, LoraConfig, ModelConfig, PretrainedConfig, TrainerConfig
+from depo_lightning.config import Config, LoraConfig, ModelConfig, PretrainedConfig, Strategy, TrainerConfig
 from depo_lightning.errors import ConfigError, DataError
 from depo_lightning.models import LoraSettings, TinySettings, add_lora, build_tiny
 from depo_lightning.models.lora import merged
@@ -64,8 +65,12 @@ def new_model(
 
 
 def load_settings(config: Config) -> LoadSettings:
-    """How the configured pretrained model is loaded for training."""
-    return settings(LoadSettings, config.model, on_gpu=config.trainer.accelerator != "cpu")
+    """How the configured pretrained model is loaded for training.
+
+    The shards of a model hold weights of one dtype, which is then that of the trained ones.
+    """
+    shards = config.trainer.strategy is Strategy.fsdp
+    return settings(LoadSettings, config.model, on_gpu=config.trainer.accelerator != "cpu" and not shards)
 
 
 def check_lengths(model: PreTrainedModel, lengths: Mapping[str, int]) -> None:
@@ -88,10 +93,21 @@ def check_lengths(model: PreTrainedModel, lengths: Mapping[str, int]) -> None:
         )
 
 
+def in_training_dtype(model: PreTrainedModel, lora: LoraConfig | None) -> PreTrainedModel:
+    """The model with weights as training has them: those that are trained have 32 bits, or small updates are lost.
+
+    Adapters have 32 bits anyway, so a model behind adapters stays as it is.
+    """
+    if lora is not None or model.dtype in (torch.float32, torch.float64):
+        return model
+    whole: Any = model
+    return whole.float()
+
+
 def trainable(model: PreTrainedModel, lora: LoraConfig | None, seed: int) -> Any:
     """The model with a fresh adapter, or all of it where `lora` is None."""
     if lora is None:
-        return model.requires_grad_(True)
+        return in_training_dtype(model, lora).requires_grad_(True)
     try:
         return add_lora(model, settings(LoraSettings, lora), seed)
     except ValueError as error:  # PEFT's word for targets that the model does not have

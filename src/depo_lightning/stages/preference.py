@@ -33,13 +33,15 @@ def reference_stage(config: Config, context: Context, bc: Stage, rephrased: Stag
 def _reference(context: Context, target: Path, inputs: dict[str, Path]) -> None:
     from depo_lightning.data import compute_reference
     from depo_lightning.stages import policies
-    from depo_lightning.stages.training import packing, use_threads
+    from depo_lightning.stages.training import computing, packing, use_threads
 
     use_threads(context.config.trainer)
     model, tokenizer = policies.load_start(inputs["bc"], context.config)
+    model = policies.in_training_dtype(model, context.config.depo.lora)
     model = policies.on_device(model, context.config.trainer)
     data = _data(context.config, model, tokenizer, inputs["trajectories"])
-    with bar("log-probabilities", int(data.steps.counts.sum()) + len(data.pairs)) as advance:
+    count = int(data.steps.counts.sum()) + len(data.pairs)
+    with bar("log-probabilities", count) as advance, computing(context.config.trainer):
         scores = compute_reference(model, data, _BATCH_TOKENS, advance, packing(context.config.trainer, model))
     scores.save(target / REFERENCE)
     write_stats(target, _tokens(data))

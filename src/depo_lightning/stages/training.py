@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,6 +63,13 @@ def compute(trainer: TrainerConfig) -> Compute:
 
     threads = _threads(trainer) if trainer.accelerator == "cpu" else 1
     return Compute(threads, trainer.flex_attention, trainer.strategy is Strategy.fsdp)
+
+
+def computing(trainer: TrainerConfig) -> AbstractContextManager[Any]:
+    """The precision that training computes in, for scores that are compared with it."""
+    dtype = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(trainer.precision)
+    device = {"gpu": "cuda"}.get(trainer.accelerator, trainer.accelerator)
+    return nullcontext() if dtype is None else torch.autocast(device, dtype)
 
 
 def _threads(trainer: TrainerConfig) -> int:

@@ -10,7 +10,7 @@ from depo_lightning.config import Config, Strategy, TrainerConfig
 from depo_lightning.validation.rules import COUNT, FRACTION, POSITIVE, Rule, at_least, fraction, positive, rule_faults
 
 _STAGES = ("bc", "filtered_bc", "depo")
-_PRECISIONS = ("32-true", "bf16-true", "bf16-mixed", "16-true", "16-mixed", "64-true")
+_PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "64-true")
 
 RULES: tuple[Rule, ...] = (
     ("efficiency.penalty_strength", at_least(0), "must be 0 or more"),
@@ -34,7 +34,11 @@ TRAINER_RULES: tuple[Rule, ...] = (
     ("trainer.accumulate", at_least(1), COUNT),
     ("trainer.checkpoint_every", at_least(0), "minutes; must be 0 (each step) or more, or null for no checkpoints"),
     ("trainer.accelerator", lambda value: value in ("cpu", "gpu", "cuda", "mps"), "choose cpu, gpu or mps"),
-    ("trainer.precision", lambda value: value in _PRECISIONS, f"choose one of {_PRECISIONS}"),
+    (
+        "trainer.precision",
+        lambda value: value in _PRECISIONS,
+        f"choose one of {_PRECISIONS}; weights of 16 bits, which bf16-true and 16-true train, lose most small updates",
+    ),
     ("trainer.threads", at_least(1), COUNT),
     ("trainer.pass_tokens", at_least(1), COUNT),
     ("trainer.gradient_clip", positive, "must be a positive number, or null for none"),
