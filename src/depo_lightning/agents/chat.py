@@ -15,6 +15,7 @@ from functools import lru_cache
 from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
+from depo_lightning.agents.pieces import Pieces
 from depo_lightning.errors import ConfigError, DataError
 from depo_lightning.trajectory import Trajectory, with_token_counts
 
@@ -43,7 +44,8 @@ class ChatRenderer:
 
     Messages are an optional `system`, then `user` and `assistant` in alternation. Where the template refuses a system
     message, or keeps it beside the latest user message, its text leads the first user message. Text in an observation
-    or turn that looks like a control token is tokenised as plain text.
+    or turn that looks like a control token is tokenised as plain text. The ids are those of the whole conversation's
+    render, cut where turns begin, whatever the tokenizer adds to a text on its own.
 
     Attributes:
         eot_id: id of the token that ends an agent turn.
@@ -59,8 +61,8 @@ class ChatRenderer:
                 f"model {tokenizer.name_or_path!r}: its tokenizer has no chat template; choose a chat model"
             )
         self.tokenizer = tokenizer
-        added = tokenizer.added_tokens_decoder.items()
-        self._control = frozenset([*tokenizer.all_special_ids, *(i for i, token in added if token.special)])
+        self._pieces = Pieces(tokenizer)
+        self._control = self._pieces.control
         self._folds_system = False
         self._folds_system = self._displaces_system()
         self._head = lru_cache(maxsize=256)(self._render_head)
@@ -105,7 +107,11 @@ class ChatRenderer:
 
     def turn_ids(self, text: str) -> list[int]:
         """Ids of one agent turn with its end-of-turn token."""
-        return [*self._plain(text), self.eot_id]
+        return [*self._pieces.turn(text), self.eot_id]
+
+    def turn_text(self, ids: Sequence[int]) -> str:
+        """The text of a generated turn, its end-of-turn token and other control tokens left out."""
+        return self._pieces.turn_text(ids)
 
     def count(self, trajectory: Trajectory) -> Trajectory:
         """The trajectory with the tokens of every turn counted, end-of-turn token included."""
@@ -119,11 +125,10 @@ class ChatRenderer:
             text = lead + observation + tail
         else:
             text = self._cut(self._render(self._conversation(index, observation, system)), head)
-        ids = self._tokenise(text)
+        ids = self._pieces.whole(text)
         if tuple(i for i in ids if i in self._control) != control:
-            # The observation holds the text of a control token. It must stay text, so the three parts go separately.
-            body = text[len(lead) : len(text) - len(tail)]
-            ids = self._tokenise(lead) + self._plain(body) + self._tokenise(tail)
+            # The observation holds the text of a control token, which must stay text.
+            ids = self._pieces.around(lead, text[len(lead) : len(text) - len(tail)], tail)
         return ids[1:] if index else ids
 
     def _render_head(self, index: int, system: str) -> str:
@@ -143,7 +148,7 @@ class ChatRenderer:
             self._render(self._conversation(index, probe, system)) == self._head(index, system) + lead + probe + tail
             for probe in _PROBES
         )
-        return lead, tail, tuple(i for i in self._tokenise(text) if i in self._control), literal
+        return lead, tail, tuple(i for i in self._pieces.whole(text) if i in self._control), literal
 
     def _measure_turn(self) -> tuple[str, int]:
         """A turn as the template writes it up to its end-of-turn token, and that token's id."""
@@ -151,7 +156,8 @@ class ChatRenderer:
         rest = self._cut(self._render(self._conversation(1, _FILLER, "")), prompt)
         before, _, after = rest.partition(_FILLER)
         blank = len(after) - len(after.lstrip(" "))
-        ids = self._tokenise(after[blank:])
+        self._pieces.place_turn(prompt, before.endswith(" "))
+        ids = self._pieces.whole(after[blank:])
         if ids[0] not in self._control:
             raise ConfigError(
                 f"model {self.tokenizer.name_or_path!r}: its chat template ends an agent turn with {after[:20]!r}, "
@@ -193,12 +199,6 @@ class ChatRenderer:
         )
         assert isinstance(text, str)  # tokenize=False
         return text
-
-    def _tokenise(self, text: str) -> list[int]:
-        return self.tokenizer(text, add_special_tokens=False)["input_ids"]
-
-    def _plain(self, text: str) -> list[int]:
-        return self.tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
 
 
 def _take_apart(messages: Sequence[Message]) -> tuple[str, list[tuple[str, str | None]]]:

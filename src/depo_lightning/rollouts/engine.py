@@ -213,11 +213,7 @@ class _Rollout:
         """Let the environment answer, and prepare the prompt that follows."""
         turn = row.ids[row.start :]
         stopped = turn[-1] in self.stops
-        text = self.renderer.tokenizer.decode(
-            turn[:-1] if stopped else turn, skip_special_tokens=True, clean_up_tokenization_spaces=False
-        )
-        assert isinstance(text, str)  # one turn, not a batch
-        row.episode.play(text, len(turn))
+        row.episode.play(self.renderer.turn_text(turn[:-1] if stopped else turn), len(turn))
         row.turns += 1
         if row.episode.status is None:
             # A turn that was cut off is closed by force: the template knows no other end.
