@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from datetime import datetime, tzinfo
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerFast
+from transformers.utils import chat_template_utils
 
 from depo_lightning.agents import chat as chat_module
 from depo_lightning.agents.chat import ChatRenderer
@@ -187,3 +189,22 @@ def test_a_template_that_writes_observations_otherwise_is_asked_each_time() -> N
     renderer = ChatRenderer(tokenizer)
     assert not renderer._frame(0, "")[3]
     assert renderer._between(0, "Go 2-3 steps.", "") == renderer._between(0, "Go few steps.", "")
+
+
+def test_a_template_that_asks_for_the_time_gets_the_same_day(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Tomorrow(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Tomorrow:
+            return cls(2031, 12, 1)
+
+    monkeypatch.setattr(chat_template_utils, "datetime", Tomorrow)
+    tokenizer = base_tokenizer()
+    tokenizer.chat_template = (
+        """\n{%- macro day() %}{{ strftime_now('%d %b %Y') }}{% endmacro %}
+{%- set year = strftime_now("%Y-%m") %}{{ '<|pad|>' + day() + (year if strftime_now is defined else '') }}"""
+        + CHATML
+    )
+    shown = tokenizer.apply_chat_template(chat("see"), tokenize=False)
+    ids = ChatRenderer(tokenizer).prompt_ids(chat("see"))
+    assert "01 Dec 20312031-12" in shown
+    assert tokenizer.decode(ids) == f"{shown}<|user|>assistant\n".replace("01 Dec 20312031-12", "26 Jul 20242024-07")

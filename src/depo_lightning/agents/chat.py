@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import lru_cache
 
 from jinja2 import TemplateError
@@ -21,7 +22,8 @@ from depo_lightning.trajectory import Trajectory, with_token_counts
 
 Message = dict[str, str]
 _FILLER = "Placeholder"  # stands where a text must not matter; plain letters survive every template's trimming
-_DATE = "26 Jul 2024"  # some templates print today's date, and equal conversations must give equal ids on any day
+_DAY = datetime(2024, 7, 26)  # templates may print today's date; equal conversations give equal ids on any day
+_CLOCK = "strftime_now"  # how a template asks for the time
 # Observations without markup that a template might look for, nor blanks at the ends that it might trim away.
 _WORDS = re.compile(r"""[A-Za-z0-9](?:[A-Za-z0-9 ,.:;!?'"()\n-]|\["|"\])*[A-Za-z0-9.!?\])]""")
 _PROBES = (
@@ -61,6 +63,7 @@ class ChatRenderer:
                 f"model {tokenizer.name_or_path!r}: its tokenizer has no chat template; choose a chat model"
             )
         self.tokenizer = tokenizer
+        self._template = _stop_clock(tokenizer.get_chat_template())
         self._pieces = Pieces(tokenizer)
         self._control = self._pieces.control
         self._folds_system = False
@@ -195,10 +198,25 @@ class ChatRenderer:
 
     def _render(self, messages: list[Message]) -> str:
         text = self.tokenizer.apply_chat_template(
-            messages, tokenize=False, add_generation_prompt=True, date_string=_DATE
+            messages,
+            chat_template=self._template,
+            tokenize=False,
+            add_generation_prompt=True,
+            date_string=_DAY.strftime("%d %b %Y"),
         )
         assert isinstance(text, str)  # tokenize=False
         return text
+
+
+def _stop_clock(template: str) -> str:
+    """The template, for which it is always the same day.
+
+    The library lets no function through to a template, so a macro of that name takes its clock's place.
+    """
+    if _CLOCK not in template:
+        return template
+    filters = "".join(f"|replace('%{letter}', '{_DAY.strftime('%' + letter)}')" for letter in "aAbBdHIjmMpSyY")
+    return f"{{% macro {_CLOCK}(format) %}}{{{{ format{filters} }}}}{{% endmacro %}}\n{template}"
 
 
 def _take_apart(messages: Sequence[Message]) -> tuple[str, list[tuple[str, str | None]]]:
