@@ -122,6 +122,7 @@ def test_all_faults_are_reported_at_once(compose_config: Callable[..., Config]) 
         ("trainer.pass_tokens=0", "at least 1"),
         ("trainer.flex_attention=true", "no backward pass on a CPU"),
         ("depo.lora.rank=0", "depo.lora"),
+        ("depo.lora.targets='['", "depo.lora.targets='[': is no regular expression"),
         ("model.name=foo", "model.name"),
         ("alpha1=nan", "finite"),
         ("thresholds.kappa2=0.95", "kappa2 ≤ kappa1"),

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import huggingface_hub
+import numpy as np
 import pytest
 from huggingface_hub import constants, errors
+from safetensors.numpy import save_file
 
 from depo_lightning import model_source
 from depo_lightning.config import Config, PretrainedConfig
@@ -43,7 +45,7 @@ def cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def a_directory(folder: Path, positions: int = 4096) -> Path:
     folder.mkdir(parents=True)
     (folder / "config.json").write_text(SHAPE + f'"intermediate_size": 64, "max_position_embeddings": {positions}}}')
-    (folder / "model.safetensors").write_bytes(b"0" * 64)
+    save_file({"weight": np.zeros(8, np.float32)}, folder / "model.safetensors")
     return folder
 
 
@@ -143,6 +145,7 @@ def test_the_hubs_refusals(
     ("override", "words"),
     [
         ("rollout.max_context=5000", ["rollout.max_context=5000", "4096"]),
+        ("bc.lora.targets='['", ["bc.lora.targets='[': is no regular expression", "all-linear"]),
         ("bc.lora.targets=[query]", ["bc.lora.targets=['query']", "q_proj", "all-linear"]),
         ("model.attention=flash_attention_2", ["flash_attn"]),
         ("model.load_in_4bit=true", ["bitsandbytes"]),
@@ -155,6 +158,23 @@ def test_what_the_model_cannot_do_is_told_before_work(
     monkeypatch.setattr("depo_lightning.validation.models.find_spec", lambda name: None if name in missing else name)
     folder = a_directory(tmp_path / "model")
     told = faults_of(compose_config("model=hf", f"model.path={folder}", override))
+    assert all(word in told for word in words)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("config.json", b'{"model_type": ', ["config.json is damaged", "fetch it anew"]),
+        ("config.json", b"[]", ["config.json holds no settings", "fetch it anew"]),
+        ("model.safetensors", None, ["model.safetensors is damaged", "fetch it anew"]),
+    ],
+)
+def test_damaged_files_are_told_before_work(
+    name: str, content: bytes | None, words: list[str], tmp_path: Path, compose_config: Callable[..., Config]
+) -> None:
+    file = a_directory(tmp_path / "model") / name
+    file.write_bytes(file.read_bytes()[:-8] if content is None else content)
+    told = faults_of(compose_config("model=hf", f"model.path={file.parent}"))
     assert all(word in told for word in words)
 
 

@@ -65,6 +65,7 @@ def _find(name: str, path: str, package: str | None, revision: str | None) -> So
     if place.is_dir():
         if not (place / _CONFIG).is_file():
             raise ConfigError(f"model.path={path!r}: the directory has no {_CONFIG}; give one that transformers saved")
+        _need_whole_weights(place)
         return Source(str(place.absolute()), {"directory": _directory_digest(place)})
     if path.startswith((".", "/", "~")) or path.count("/") != 1:
         example = "Qwen/Qwen2.5-7B-Instruct"
@@ -87,6 +88,18 @@ def _package_folder(name: str, package: str) -> Path:
 def _need_gguf(path: str) -> None:
     if find_spec("gguf") is None:
         raise ConfigError(f"model.path={path!r}: GGUF files need the package gguf; pip install gguf")
+
+
+def _need_whole_weights(folder: Path) -> None:
+    """Compare what the weights' headers announce with the files' sizes; the weights themselves are not read."""
+    from safetensors import SafetensorError, safe_open
+
+    for path in sorted(path for path in folder.glob(_WEIGHTS) if path.is_file()):
+        try:
+            with safe_open(path, framework="numpy"):
+                pass
+        except SafetensorError as error:
+            raise ConfigError(f"model.path={str(folder)!r}: {path.name} is damaged: {error}; fetch it anew") from error
 
 
 def _digest(path: Path) -> str:
@@ -147,12 +160,21 @@ def fetch(source: Source) -> Path:
 
 
 def read_config(source: Source) -> dict[str, Any]:
-    """The model's `config.json`; not of GGUF files, which have none."""
+    """The model's `config.json`; not of GGUF files, which have none.
+
+    Raises:
+        ConfigError: it is damaged.
+    """
     if source.commit is None:
         path = Path(source.place) / _CONFIG
     else:
         from huggingface_hub import hf_hub_download
 
         path = Path(hf_hub_download(source.place, _CONFIG, revision=source.commit))
-    values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ConfigError(f"model.path={source.place!r}: its {_CONFIG} is damaged: {error}; fetch it anew") from error
+    if not isinstance(values, dict):
+        raise ConfigError(f"model.path={source.place!r}: its {_CONFIG} holds no settings; fetch it anew")
     return values

@@ -97,7 +97,11 @@ def test_a_directory_loads_with_its_settings(tmp_path: Path) -> None:
     other = load_pretrained(tmp_path, LoadSettings(dtype=Dtype.bfloat16, attention=Attention.eager))
     assert other.dtype is torch.bfloat16
     assert other.config._attn_implementation == "eager"
-    (tmp_path / "model.safetensors").unlink()
+    weights = tmp_path / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-8])
+    with pytest.raises(ConfigError, match="cannot be loaded"):
+        load_pretrained(tmp_path, LoadSettings())
+    weights.unlink()
     with pytest.raises(ConfigError, match="cannot be loaded"):
         load_pretrained(tmp_path, LoadSettings())
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
 
 from depo_lightning.choices import Attention, Dtype
@@ -55,7 +57,7 @@ def load_pretrained(path: Path, settings: LoadSettings) -> PreTrainedModel:
         model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
             path, dtype=settings.torch_dtype, attn_implementation=str(settings.attention), **options
         )
-    except (ImportError, ValueError, OSError) as error:
+    except (ImportError, ValueError, OSError, SafetensorError) as error:
         raise ConfigError(f"model.path: {path} cannot be loaded with {settings}: {error}") from error
     return model.eval()
 
@@ -91,6 +93,8 @@ def lora_faults(config: PretrainedConfig, settings: LoraSettings, name: str) -> 
     linear = {path.rpartition(".")[2] for path, part in model.named_modules() if isinstance(part, torch.nn.Linear)}
     try:
         add_lora(model, settings)
+    except re.error:
+        return []  # validation/training.py tells of it, whatever the model
     except ValueError:
         known = f"choose from {sorted(linear - {'lm_head'})}, or write all-linear"
         return [f"{name}.targets={settings.targets!r}: the model has no such modules; {known}"]

@@ -44,11 +44,12 @@ def _pretrained_faults(config: Config, model: PretrainedConfig) -> Iterator[str]
         yield from _quantisation_faults(config)
     try:
         source = find_source(model)
+        values = None if source.is_gguf else read_config(source)
     except ConfigError as error:
         yield from error.faults
         return
-    if not source.is_gguf:
-        yield from _architecture_faults(config, read_config(source))
+    if values is not None:
+        yield from _architecture_faults(config, values)
     elif model.max_positions is not None:
         yield from _context_faults(config, model.max_positions)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from depo_lightning import team
@@ -55,6 +56,8 @@ def faults(config: Config) -> Iterator[str]:
                 f"{stage}.lora: rank={lora.rank}, alpha={lora.alpha}, dropout={lora.dropout}: "
                 "rank and alpha must be at least 1, dropout in [0, 1)"
             )
+        if lora is not None and isinstance(lora.targets, str):
+            yield from _pattern_faults(f"{stage}.lora.targets", lora.targets)
     if config.depo.desirable_weight == config.depo.undesirable_weight == 0:
         yield "depo.desirable_weight=0, undesirable_weight=0: one must be positive, or there is no loss"
     if config.trainer.flex_attention and config.trainer.accelerator == "cpu":
@@ -63,6 +66,14 @@ def faults(config: Config) -> Iterator[str]:
         yield from _gpu_faults(config.trainer)
     yield from _strategy_faults(config.trainer)
     yield from team.faults(config)
+
+
+def _pattern_faults(name: str, pattern: str) -> Iterator[str]:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        remedy = "write all-linear, a list of module names, or a regular expression for modules' paths"
+        yield f"{name}={pattern!r}: is no regular expression ({error}); {remedy}"
 
 
 def _gpu_faults(trainer: TrainerConfig) -> Iterator[str]:
