@@ -120,6 +120,9 @@ def test_a_refused_question_has_no_answer_and_is_not_asked_again(serve, endpoint
 
     assert asyncio.run(main()).answers == ()
     assert (endpoint.account.refused, endpoint.account.requests) == (1, 2)
+    assert endpoint.account.refusal == "HTTP 400: too long"
+    warning = next(line for line in endpoint.account.lines() if line.startswith("WARNING"))
+    assert "the last with: HTTP 400: too long; if it is too long: serve the teacher with more context" in warning
 
 
 def test_concurrency_and_requests_per_minute_hold(serve, endpoint_of):

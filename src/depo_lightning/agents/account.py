@@ -40,6 +40,12 @@ class Budget:
     cost: float | None = None
 
 
+def refusal_remedy(what: str) -> str:
+    """What to do where a model refuses questions, most often because a conversation outgrows its context."""
+    shorter = ", or shorter episodes (search.max_depth)" if what == "teacher" else ""
+    return f"if it is too long: serve the {what} with more context, or set a smaller {what}.max_tokens{shorter}"
+
+
 class Account:
     """What was asked of a model. Kept in a file as it grows, so that a stage that is started anew goes on counting.
 
@@ -48,6 +54,7 @@ class Account:
         requests: sent, whatever came back.
         faults: by kind, such as "timeout" or "HTTP 429"; each was met by asking again, or ended the run.
         refused: questions that the server will not answer, such as a conversation that is too long.
+        refusal: what it said to the last of them.
         empty: answers without text, after asking again.
     """
 
@@ -63,6 +70,7 @@ class Account:
         self.prices, self.budget = prices or Prices(), budget or Budget()
         self.usage = Usage()
         self.requests = self.refused = self.empty = 0
+        self.refusal = ""
         self.faults: Counter[str] = Counter()
         self._file = file
         if file is not None and file.exists():
@@ -99,8 +107,9 @@ class Account:
         self.faults[kind] += 1
         self._save()
 
-    def refuse(self) -> None:
+    def refuse(self, reason: str) -> None:
         self.refused += 1
+        self.refusal = reason
         self._save()
 
     def found_empty(self) -> None:
@@ -116,6 +125,7 @@ class Account:
             "cost": self.cost,
             "faults": dict(sorted(self.faults.items())),
             "refused": self.refused,
+            "refusal": self.refusal,
             "empty": self.empty,
         }
 
@@ -130,7 +140,10 @@ class Account:
             kinds = ", ".join(f"{count} {kind}" for kind, count in self.faults.most_common())
             yield f"{sum(self.faults.values())} faults, each asked again: {kinds}"
         if self.refused:
-            yield f"WARNING: {self.refused} questions were refused by the server and left unanswered"
+            yield (
+                f"WARNING: {self.refused} questions were refused and left unanswered, the last with: {self.refusal}; "
+                f"{refusal_remedy(self.what)}"
+            )
         if self.empty:
             yield f"{self.empty} answers were empty, also when asked again"
 
@@ -140,6 +153,7 @@ class Account:
             names = ("calls", "prompt_tokens", "completion_tokens", "cached_tokens")
             self.usage = Usage(*(int(row[name]) for name in names))
             self.requests, self.refused, self.empty = (int(row[name]) for name in ("requests", "refused", "empty"))
+            self.refusal = str(row.get("refusal", ""))
             self.faults = Counter(row["faults"])
         except (ValueError, KeyError, TypeError) as error:
             raise DataError(f"{file}: is damaged ({error}); delete it, and the account starts anew") from error

@@ -23,10 +23,15 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The answers to one question. Fewer than asked for, or none, where the model's server refuses the question."""
+    """The answers to one question. Fewer than asked for, or none, where the model's server refuses the question.
+
+    Attributes:
+        refused: why it was refused, in the server's words; empty where it was not.
+    """
 
     answers: tuple[Answer, ...]
     usage: Usage
+    refused: str = ""
 
 
 class ChatModel(Protocol):

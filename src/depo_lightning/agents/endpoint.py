@@ -119,20 +119,21 @@ class Endpoint:
         if self.settings.native_n and count > 1:
             replies.append(await self._answered(messages, count, derived_seed(seed, "all")))
             missing -= len(replies[0].answers)
-            if not replies[0].answers:  # refused
+            if replies[0].refused:
                 return replies[0]
         replies += await _together(
             [self._answered(messages, 1, derived_seed(seed, index)) for index in range(count - missing, count)]
         )
         answers = tuple(answer for reply in replies for answer in reply.answers)
-        return Reply(answers[:count], total(reply.usage for reply in replies))
+        refused = next((reply.refused for reply in replies if reply.refused), "")
+        return Reply(answers[:count], total(reply.usage for reply in replies), refused)
 
     async def _answered(self, messages: Messages, count: int, seed: int) -> Reply:
         try:
             return await self._request(messages, count, seed)
-        except _Refused:
-            self.account.refuse()
-            return Reply((), total(()))
+        except _Refused as refusal:
+            self.account.refuse(str(refusal))
+            return Reply((), total(()), str(refusal))
 
     async def _request(self, messages: Messages, count: int, seed: int, probing: bool = False) -> Reply:
         """One question until it is answered. A probe's is not asked again where nothing listens."""

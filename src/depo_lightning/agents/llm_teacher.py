@@ -65,6 +65,7 @@ class LLMTeacher:
     async def _samples(self, chat: list[Mapping[str, str]], k: int, seed: int) -> Proposals:
         reply = await self.model.ask(chat, k, seed)
         found = Proposals(usage=reply.usage)
+        found.refused = reply.refused
         for index, answer in enumerate(reply.answers):
             await self._take(chat, answer, derived_seed(seed, index, "repair"), found)
         return found
@@ -77,6 +78,7 @@ class LLMTeacher:
             asked = [*chat[:-1], {**chat[-1], "content": f"{chat[-1]['content']}\n\n{note}"}] if earlier else chat
             reply = await self.model.ask(asked, 1, derived_seed(seed, index))
             found.usage += reply.usage
+            found.refused = found.refused or reply.refused
             known = {parse_turn(text).action for text in found}
             for answer in reply.answers:
                 await self._take(asked, answer, derived_seed(seed, index, "repair"), found)
@@ -92,6 +94,7 @@ class LLMTeacher:
             again = [*chat, said, {"role": "user", "content": self.prompts.repair}]
             reply = await self.model.ask(again, 1, seed)
             found.usage += reply.usage
+            found.refused = found.refused or reply.refused
             turn = next((text for text in map(readable_turn, reply.answers) if text is not None), None)
             if turn is None:
                 found.dropped += 1

@@ -52,6 +52,7 @@ class Proposals(list[str]):
         usage: of all requests made for them.
         repaired: turns that could be read only after the teacher was asked again.
         dropped: answers that could not be read even then.
+        refused: why a question for them was refused, so that they are fewer than they might be; else empty.
     """
 
     def __init__(self, texts: Iterable[str] = (), usage: Usage | None = None, repaired: int = 0, dropped: int = 0):
@@ -59,3 +60,4 @@ class Proposals(list[str]):
         self.usage = usage or Usage()
         self.repaired = repaired
         self.dropped = dropped
+        self.refused = ""

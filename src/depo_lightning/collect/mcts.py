@@ -64,6 +64,7 @@ class TreeReport:
         seconds: wall-clock time.
         error: what broke, if something did; such a tree also yields one crashed trajectory.
         calls, prompt_tokens, completion_tokens: what the teacher's proposals cost, where it says so.
+        refused: why the teacher's model refused a question, if it did; such a tree lacks the turns asked for.
     """
 
     task: int
@@ -79,6 +80,7 @@ class TreeReport:
     calls: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    refused: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """The report as plain values."""
@@ -130,6 +132,7 @@ class _Search:
         self.root = Node()
         self.here = self.root  # the node whose state the environment is in
         self.dropped = self.repaired = 0
+        self.refused = ""
         self.simulations = 0
 
     async def run(self) -> TreeResult:
@@ -163,6 +166,7 @@ class _Search:
             calls=usage.calls,
             prompt_tokens=usage.prompt_tokens,
             completion_tokens=usage.completion_tokens,
+            refused=self.refused,
         )
         return TreeResult(tuple(self._trajectory(node, error) for node in ends), report)
 
@@ -220,6 +224,7 @@ class _Search:
             node.usage += texts.usage
             self.dropped += texts.dropped
             self.repaired += texts.repaired
+            self.refused = self.refused or texts.refused
         readable = []
         for text in dict.fromkeys(texts):
             try:

@@ -63,7 +63,8 @@ def collect(
         concurrency: trees in flight per process, each with its own environment; above 1 it pays where the teacher
             waits for a server.
         on_tree: called in this process with the report of each tree as it comes in, in no fixed order.
-        journal: trees that it holds are not searched; each tree is added as it finishes, unless it crashed.
+        journal: trees that it holds are not searched; each tree is added as it finishes, unless it crashed or
+            lost questions to refusals.
 
     Raises:
         ConfigError: workers or concurrency below 1, or a task listed twice.
@@ -74,7 +75,7 @@ def collect(
     results: dict[int, TreeResult] = {}
 
     def take(result: TreeResult, known: bool = False) -> None:
-        if journal is not None and not known and not result.report.error:
+        if journal is not None and not known and not result.report.error and not result.report.refused:
             journal.append(tree_row(result))
         results[result.report.task] = result
         if on_tree:

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from depo_lightning.agents.account import refusal_remedy
 from depo_lightning.choices import Proposing
 from depo_lightning.config import Config, TeacherConfig
 from depo_lightning.envs import Split
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 REPORT = "report.json"
 TREES = "trees.jsonl"
-_CRASHES = 0.05  # share of crashed searches that is still published
+_BROKEN = 0.05  # share of crashed searches that is still published; the same of those that lack refused turns
 
 
 def collect_stage(config: Config, context: Context) -> Stage:
@@ -99,25 +100,33 @@ def _trees(
             on_tree=on_tree,
             journal=journal,
         )
-    _check_crashes(reports)
+    _check_broken("crashed", [report.error for report in reports])
+    _check_broken("lost turns to refused questions", [report.refused for report in reports], refusal_remedy("teacher"))
     return reports, trajectories
 
 
-def _check_crashes(reports: list[TreeReport]) -> None:
-    """A few crashed trees are told; more are the machinery's fault and not published.
+def _check_broken(what: str, reasons: list[str], remedy: str = "") -> None:
+    """A few broken trees are told; more are not what was asked for, and not published.
+
+    Args:
+        what: befell them.
+        reasons: one per tree, empty where nothing did.
+        remedy: for that.
 
     Raises:
-        MachineError: more than one tree in twenty crashed.
+        MachineError: more than one tree in twenty is broken.
     """
-    errors = [report.error for report in reports if report.error]
-    if len(errors) > _CRASHES * len(reports):
+    broken = [reason for reason in reasons if reason]
+    if not broken:
+        return
+    told = f"{len(broken)} of {len(reasons)} searches {what}, the first with: {broken[0]}"
+    advice = f"; {remedy}" if remedy else ""
+    if len(broken) > _BROKEN * len(reasons):
         raise MachineError(
-            f"{len(errors)} of {len(reports)} searches crashed, the first with: {errors[0]}; nothing is published. "
-            "What a language model was asked for is kept: the same command searches only the others again"
+            f"{told}; nothing is published{advice}. What a language model was asked for is kept: the same command "
+            "searches only these trees again"
         )
-    if errors:
-        text = f"  WARNING: {len(errors)} of {len(reports)} searches crashed, the first with: {errors[0]}"
-        console.print(text, markup=False, style="yellow")
+    console.print(f"  WARNING: {told}{advice}", markup=False, style="yellow")
 
 
 def _scripted_teacher(env: str, node: TeacherConfig) -> Callable[[], Teacher]:
