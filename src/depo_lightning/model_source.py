@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from depo_lightning.config import PretrainedConfig
+from depo_lightning.config.llm import LocalModelConfig
 from depo_lightning.errors import ConfigError
 
 _SMALL = 16 * 2**20  # bytes of a file that is hashed whole; larger ones are weights
@@ -50,29 +51,43 @@ def find_source(model: PretrainedConfig) -> Source:
     return _find(model.name, model.path, model.package, model.revision)
 
 
+def find_local(section: str, model: LocalModelConfig) -> Source:
+    """Find the model of a teacher or rephraser in this process.
+
+    A GGUF file in a directory is a source of its own; one on the hub is told by the commit and its name.
+
+    Raises:
+        ConfigError: it is not there, and what to do.
+    """
+    path, field = model.model or "", f"{section}.model"
+    if model.gguf_file and Path(path).expanduser().is_dir():
+        return _find(section, str(Path(path) / model.gguf_file), None, None, f"{section}.gguf_file")
+    if model.gguf_file:
+        _need_gguf(model.gguf_file, f"{section}.gguf_file")
+    return _find(section, path, None, None, field)
+
+
 @cache
-def _find(name: str, path: str, package: str | None, revision: str | None) -> Source:
+def _find(name: str, path: str, package: str | None, revision: str | None, field: str = "model.path") -> Source:
     if not path:
-        raise ConfigError("model.path: is not set; give a hub id, a directory or a GGUF file, as model.path=…")
+        raise ConfigError(f"{field}: is not set; give a hub id, a directory or a GGUF file, as {field}=…")
     place = Path(path).expanduser()
     if package is not None:
         place = _package_folder(name, package) / path
     if place.suffix == ".gguf":
         if not place.is_file():
-            raise ConfigError(f"model.path={path!r}: no such file; give the path of a GGUF file")
-        _need_gguf(path)
+            raise ConfigError(f"{field}={path!r}: no such file; give the path of a GGUF file")
+        _need_gguf(path, field)
         return Source(str(place.absolute()), {"gguf": _digest(place)})
     if place.is_dir():
         if not (place / _CONFIG).is_file():
-            raise ConfigError(f"model.path={path!r}: the directory has no {_CONFIG}; give one that transformers saved")
-        _need_whole_weights(place)
+            raise ConfigError(f"{field}={path!r}: the directory has no {_CONFIG}; give one that transformers saved")
+        _need_whole_weights(place, field)
         return Source(str(place.absolute()), {"directory": _directory_digest(place)})
     if path.startswith((".", "/", "~")) or path.count("/") != 1:
         example = "Qwen/Qwen2.5-7B-Instruct"
-        raise ConfigError(
-            f"model.path={path!r}: no such directory; give one, a GGUF file, or a hub id such as {example}"
-        )
-    commit = _commit(path, revision or "main")
+        raise ConfigError(f"{field}={path!r}: no such directory; give one, a GGUF file, or a hub id such as {example}")
+    commit = _commit(path, revision or "main", field)
     return Source(path, {"hub": path, "commit": commit}, commit)
 
 
@@ -85,12 +100,12 @@ def _package_folder(name: str, package: str) -> Path:
     return Path(spec.submodule_search_locations[0])
 
 
-def _need_gguf(path: str) -> None:
+def _need_gguf(path: str, field: str) -> None:
     if find_spec("gguf") is None:
-        raise ConfigError(f"model.path={path!r}: GGUF files need the package gguf; pip install gguf")
+        raise ConfigError(f"{field}={path!r}: GGUF files need the package gguf; pip install gguf")
 
 
-def _need_whole_weights(folder: Path) -> None:
+def _need_whole_weights(folder: Path, field: str) -> None:
     """Compare what the weights' headers announce with the files' sizes; the weights themselves are not read."""
     from safetensors import SafetensorError, safe_open
 
@@ -99,7 +114,7 @@ def _need_whole_weights(folder: Path) -> None:
             with safe_open(path, framework="numpy"):
                 pass
         except SafetensorError as error:
-            raise ConfigError(f"model.path={str(folder)!r}: {path.name} is damaged: {error}; fetch it anew") from error
+            raise ConfigError(f"{field}={str(folder)!r}: {path.name} is damaged: {error}; fetch it anew") from error
 
 
 def _digest(path: Path) -> str:
@@ -117,12 +132,12 @@ def _directory_digest(folder: Path) -> str:
     return total.hexdigest()
 
 
-def _commit(path: str, revision: str) -> str:
+def _commit(path: str, revision: str, field: str) -> str:
     """The commit of the copy in the hub's cache, else the one that the hub names."""
     from huggingface_hub import HfApi, constants, errors, try_to_load_from_cache
 
-    named = f"model.path={path!r}"
-    remedy = f"run `hf download {path}` where there is a network, or set model.path to a directory"
+    named = f"{field}={path!r}"
+    remedy = f"run `hf download {path}` where there is a network, or set {field} to a directory"
     unreachable: tuple[type[Exception], ...] = (errors.HTTPError, OSError)
     try:
         config = try_to_load_from_cache(path, _CONFIG, revision=revision)

@@ -24,6 +24,7 @@ class LocalSettings:
     Attributes:
         model: a directory, or a name on the Hugging Face hub.
         gguf_file: name of the GGUF file there, where the weights are in one.
+        revision: commit of a model on the hub; None is the latest.
         dtype: as `from_pretrained` takes it.
         device: such as `cpu` or `cuda`; None is a GPU where there is one.
         batch_size: questions answered at a time.
@@ -34,6 +35,7 @@ class LocalSettings:
 
     model: str
     gguf_file: str | None = None
+    revision: str | None = None
     dtype: str = "auto"
     device: str | None = None
     batch_size: int = 8
@@ -95,6 +97,8 @@ class LocalChat:
 
         settings = self.settings
         source = {"gguf_file": settings.gguf_file} if settings.gguf_file else {}
+        if settings.revision is not None:
+            source["revision"] = settings.revision
         try:
             tokenizer = AutoTokenizer.from_pretrained(settings.model, **source)
             model: Any = AutoModelForCausalLM.from_pretrained(settings.model, dtype=settings.dtype, **source)

@@ -41,7 +41,7 @@ def collect_stage(config: Config, context: Context) -> Stage:
         return Stage("collect", 1, {"trajectories_sha256": digest}, partial(_import, context), title="trajectories")
     identity = {
         "env": plain(config.env, "index"),
-        "teacher": llm_identity(config.teacher),
+        "teacher": llm_identity("teacher", config.teacher),
         "search": plain(config.search, "workers", "concurrency", "trajectories"),
     }
     lacks = partial(needs, "teacher", config.teacher)

@@ -76,7 +76,7 @@ def _label(context: Context, target: Path, inputs: dict[str, Path]) -> None:
 def rephrase_stage(config: Config, context: Context, labelled: Stage, tokenizer: Stage) -> Stage:
     """Shortens the thoughts of the desirable trajectories; keeps only D and U."""
     inputs = {"trajectories": labelled, "tokenizer": tokenizer}
-    identity: dict[str, Any] = {"rephraser": llm_identity(config.rephraser)}
+    identity: dict[str, Any] = {"rephraser": llm_identity("rephraser", config.rephraser)}
     if is_llm(config.rephraser):
         identity["phrases"] = list(context.make_env().phrases)
     lacks = partial(needs, "rephraser", config.rephraser)

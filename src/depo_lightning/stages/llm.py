@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from depo_lightning.agents.account import Account, Budget, Prices
 from depo_lightning.agents.prompts import Exchange
 from depo_lightning.config.llm import EndpointConfig, LocalModelConfig
+from depo_lightning.model_source import find_local
 from depo_lightning.progress import console
 from depo_lightning.stages.context import plain, settings
 from depo_lightning.store import PROGRESS
@@ -23,6 +24,7 @@ T = TypeVar("T")
 ACCOUNT = "account.json"
 # The same model gives the same distribution, whoever serves it and however patiently it is asked.
 _NO_IDENTITY = ("base_url", "api_key_env", "limits", "prices", "max_tokens_field", "device", "batch_size")
+_IN_SOURCE = ("model", "gguf_file")  # of a model in this process: what tells its weights, wherever they lie
 
 
 def is_llm(node: Any) -> bool:
@@ -30,11 +32,18 @@ def is_llm(node: Any) -> bool:
     return isinstance(node, EndpointConfig | LocalModelConfig)
 
 
-def llm_identity(node: Any) -> dict[str, Any]:
-    """What of a teacher or rephraser can change its answers: model, sampling, prompts."""
+def llm_identity(section: str, node: Any) -> dict[str, Any]:
+    """What of a teacher or rephraser can change its answers: model, sampling, prompts.
+
+    Raises:
+        ConfigError: a model for this process is not there.
+    """
     if not is_llm(node):
         return plain(node)
     identity = plain(node, *_NO_IDENTITY)
+    if isinstance(node, LocalModelConfig):
+        source = {"source": find_local(section, node).identity, "gguf_file": Path(node.gguf_file or "").name}
+        identity = {**plain(node, *_NO_IDENTITY, *_IN_SOURCE), **source}
     if not identity["prompts"]["examples"]:  # as before there were any
         del identity["prompts"]["examples"]
     return identity
@@ -58,7 +67,7 @@ def chat_model(node: Any, account: Account) -> ChatModel:
         return Endpoint(own, settings(Limits, node.limits), account)
     from depo_lightning.agents.local_chat import LocalChat, LocalSettings
 
-    return LocalChat(settings(LocalSettings, node), account)
+    return LocalChat(settings(LocalSettings, node, revision=find_local(account.what, node).commit), account)
 
 
 @contextmanager
