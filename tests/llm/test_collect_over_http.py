@@ -94,7 +94,8 @@ def test_faults_change_nothing_but_the_account(
     config = compose_config(*overrides(broken, *few, f"store={tmp_path / 'other'}"))
     found = collected(config)
     assert episodes(found) == episodes(whole)
-    assert [tokens(item) for item in found] == [tokens(item) for item in whole]
+    for item, quiet_item in zip(found, whole, strict=True):  # empty answers are paid for as well
+        assert all(spent >= least for spent, least in zip(tokens(item), tokens(quiet_item), strict=True))
     assert not any(item.status is Status.CRASHED for item in found)
     said = [text.strip() for text in broken.answers]
     assert all(any(text.startswith(step.text) for text in said) for item in found for step in item.steps)

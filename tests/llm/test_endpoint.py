@@ -25,6 +25,12 @@ def ask(endpoint, count=1, seed=7, times=1):
     return asyncio.run(main())
 
 
+def ended(reason):
+    """A completion that reads like a turn, whatever ended it."""
+    choice = {"message": {"content": "Thought: so.\nAction: drop\n"}, "finish_reason": reason}
+    return json.dumps({"choices": [choice]})
+
+
 def texts(reply):
     return [answer.text for answer in reply.answers]
 
@@ -71,6 +77,9 @@ def test_what_is_sent(serve, endpoint_of):
         ((200, "<html>", {"Content-Type": "text/html"}), "malformed JSON"),
         ((200, '{"choices": []}', {}), "no choices in the answer"),
         ((200, json.dumps({"choices": [{"message": {"content": ""}}]}), {}), "empty content"),
+        ((200, ended("content_filter"), {}), "finish_reason content_filter"),
+        ((200, ended("error"), {}), "finish_reason error"),
+        ((200, ended("tool_calls"), {}), "finish_reason tool_calls"),
     ],
 )
 def test_a_fault_is_met_by_asking_the_same_again(serve, endpoint_of, fault, kind):
@@ -211,8 +220,30 @@ def test_reading_answers():
     assert read_reply(json.dumps(COMPLETION)).answers[0].complete
     cut = {"choices": [{"message": {"content": "the"}, "finish_reason": "length"}]}
     assert not read_reply(json.dumps(cut)).answers[0].complete
+    assert all(read_reply(ended(reason)).answers[0].complete for reason in (None, "stop", "eos_token", "STOP"))
     assert error_text('{"detail": "Server is pinned"}') == "Server is pinned"
     assert error_text("a\n  b" * 300) == ("a b" * 300)[:300]
+
+
+def test_a_key_across_the_cut_is_not_told_in_part():
+    key = "sk-canary-0123456789"
+    for before in range(270, 310):
+        assert "canary" not in error_text(json.dumps({"error": {"message": "x" * before + key}}), key)
+
+
+def test_a_budget_binds_where_the_server_counts_no_tokens(serve, endpoint_of, tmp_path):
+    server = serve(answer=echo)
+    silent = json.dumps({"choices": [{"message": {"content": "ja " * 100}, "finish_reason": "stop"}]})
+    server.script += [(200, silent, {})] * 9
+    endpoint = endpoint_of(server, budget_tokens=250, concurrency=1, file=tmp_path / "account.json")
+    with pytest.raises(MachineError, match="the budget is 250"):
+        ask(endpoint, times=9)
+    assert endpoint.account.estimated == len(server.bodies) == 2
+    assert endpoint.account.usage.completion_tokens >= 2 * 100
+    assert endpoint.account.usage.prompt_tokens >= 2 * 3
+    warning = [line for line in endpoint.account.lines() if "did not count" in line]
+    assert len(warning) == 1
+    assert endpoint_of(server, file=tmp_path / "account.json").account.estimated == 2
 
 
 @pytest.mark.parametrize(

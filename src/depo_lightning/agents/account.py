@@ -56,6 +56,7 @@ class Account:
         refused: questions that the server will not answer, such as a conversation that is too long.
         refusal: what it said to the last of them.
         empty: answers without text, after asking again.
+        estimated: answered requests whose tokens the server did not count; an estimate, rather too high, is in `usage`.
     """
 
     def __init__(
@@ -69,7 +70,7 @@ class Account:
         self.what, self.model = what, model
         self.prices, self.budget = prices or Prices(), budget or Budget()
         self.usage = Usage()
-        self.requests = self.refused = self.empty = 0
+        self.requests = self.refused = self.empty = self.estimated = 0
         self.refusal = ""
         self.faults: Counter[str] = Counter()
         self._file = file
@@ -99,8 +100,9 @@ class Account:
         self.requests += 1
         self._save()
 
-    def answered(self, usage: Usage) -> None:
+    def answered(self, usage: Usage, estimated: bool = False) -> None:
         self.usage += usage
+        self.estimated += estimated
         self._save()
 
     def fault(self, kind: str) -> None:
@@ -127,6 +129,7 @@ class Account:
             "refused": self.refused,
             "refusal": self.refusal,
             "empty": self.empty,
+            "estimated": self.estimated,
         }
 
     def lines(self) -> Iterator[str]:
@@ -145,7 +148,12 @@ class Account:
                 f"{refusal_remedy(self.what)}"
             )
         if self.empty:
-            yield f"{self.empty} answers were empty, also when asked again"
+            yield f"{self.empty} answers were empty or broken off by the server, also when asked again"
+        if self.estimated:
+            yield (
+                f"WARNING: the server did not count the tokens of {self.estimated} answers; they are estimated from "
+                "the texts, rather too high (reasoning that it does not send is missing)"
+            )
 
     def _load(self, file: Path) -> None:
         try:
@@ -153,7 +161,7 @@ class Account:
             names = ("calls", "prompt_tokens", "completion_tokens", "cached_tokens")
             self.usage = Usage(*(int(row[name]) for name in names))
             self.requests, self.refused, self.empty = (int(row[name]) for name in ("requests", "refused", "empty"))
-            self.refusal = str(row.get("refusal", ""))
+            self.refusal, self.estimated = str(row.get("refusal", "")), int(row.get("estimated", 0))
             self.faults = Counter(row["faults"])
         except (ValueError, KeyError, TypeError) as error:
             raise DataError(f"{file}: is damaged ({error}); delete it, and the account starts anew") from error

@@ -15,10 +15,16 @@ Messages = Sequence[Mapping[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One continuation of a conversation; `complete` is False where the limit of tokens cut it off."""
+    """One continuation of a conversation.
+
+    Attributes:
+        complete: False where the limit of tokens cut it off.
+        fault: why it is none, such as a filter that stopped it; its text is empty then.
+    """
 
     text: str
     complete: bool = True
+    fault: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +33,13 @@ class Reply:
 
     Attributes:
         refused: why it was refused, in the server's words; empty where it was not.
+        estimated: the server did not count its tokens; the usage is estimated from the texts, rather too high.
     """
 
     answers: tuple[Answer, ...]
     usage: Usage
     refused: str = ""
+    estimated: bool = False
 
 
 class ChatModel(Protocol):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from depo_lightning.agents.account import Account
 from depo_lightning.agents.chat_model import Messages, Reply, derived_seed
 from depo_lightning.agents.pacing import Limits, Pacer, retry_after
-from depo_lightning.agents.response import BadResponse, error_code, error_text, read_reply
+from depo_lightning.agents.response import BadResponse, error_code, error_text, read_reply, redacted
 from depo_lightning.agents.usage import total
 from depo_lightning.errors import ConfigError, DepoError, MachineError
 
@@ -150,13 +150,14 @@ class Endpoint:
                     raise MachineError(self._told(f"cannot be reached{_colon(problem.text)}; {_START}")) from None
             else:
                 used += reply.usage
-                if probing or all(answer.text.strip() for answer in reply.answers):
+                useless = [answer.fault or "empty content" for answer in reply.answers if not answer.text.strip()]
+                if probing or not useless:
                     return Reply(reply.answers, used)
                 empty += 1
                 if empty == _EMPTY_TRIES or attempt == self.limits.retries:
                     self.account.found_empty()
                     return Reply(reply.answers, used)
-                self.account.fault("empty content")
+                self.account.fault(useless[0])
                 continue
             if attempt < self.limits.retries:
                 pause = self.limits.backoff(attempt, self._rng) if fault.pause is None else fault.pause
@@ -193,7 +194,7 @@ class Endpoint:
             try:
                 async with asyncio.timeout(self.limits.timeout_s):
                     raw = await self._client.chat.completions.with_raw_response.create(**body)
-                reply = read_reply(raw.text)
+                reply = read_reply(raw.text, body["messages"])
             except (TimeoutError, openai.APITimeoutError):
                 raise _Fault("timeout") from None
             except openai.APIConnectionError as error:
@@ -202,7 +203,7 @@ class Endpoint:
                 raise await self._status_error(error) from None
             except BadResponse as error:
                 raise _Fault(str(error)) from None
-        self.account.answered(reply.usage)
+        self.account.answered(reply.usage, reply.estimated)
         self._pacer.spent(reply.usage.tokens)
         return reply
 
@@ -215,7 +216,7 @@ class Endpoint:
     async def _status_error(self, error: APIStatusError) -> Exception:
         """What an error of the server means: a passing fault, a refusal, or the end of the run."""
         status, body = error.status_code, error.response.text
-        text = self._clean(error_text(body))
+        text = error_text(body, self.settings.key)
         if status == 402 or error_code(body) in _NO_CREDIT:
             return MachineError(self._told(f"is out of credit: {text}; what is finished is kept"))
         if status in (401, 403):  # the server's own words may quote the key
@@ -246,7 +247,7 @@ class Endpoint:
         return f"{self._what}.base_url={self._clean(self.settings.base_url)}: {text}"
 
     def _clean(self, text: str) -> str:
-        return text.replace(self.settings.key, "***") if self.settings.key else text
+        return redacted(text, self.settings.key)
 
 
 _START = "start the server, or correct the URL"

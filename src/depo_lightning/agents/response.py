@@ -5,16 +5,25 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from depo_lightning.agents.chat_model import Answer, Reply
+from depo_lightning.agents.chat_model import Answer, Messages, Reply
 from depo_lightning.agents.usage import Usage
+
+_CUT_OFF = ("length", "max_tokens", "model_length")
+_WHOLE = ("stop", "eos", "eos_token", "end_turn", "stop_sequence")  # servers differ; some say nothing
+_BYTES_PER_TOKEN = 3  # fewer than in common text of any script
+_TEMPLATE_TOKENS = 16  # that a chat template may add to a message
 
 
 class BadResponse(Exception):
     """A response that is no answer; the message is the kind of fault."""
 
 
-def read_reply(body: str) -> Reply:
+def read_reply(body: str, asked: Messages = ()) -> Reply:
     """The answers in the body of a chat completion.
+
+    Args:
+        body: as it came.
+        asked: the question; tokens are estimated from it where the server does not count them.
 
     Raises:
         BadResponse: no JSON, or JSON of another shape, as a proxy or an overloaded server sends it.
@@ -26,7 +35,12 @@ def read_reply(body: str) -> Reply:
     choices = data.get("choices") if isinstance(data, dict) else None
     if not isinstance(choices, list) or not choices:
         raise BadResponse("no choices in the answer")
-    return Reply(tuple(_answer(choice) for choice in choices), _usage(data.get("usage")))
+    answers = tuple(_answer(choice) for choice in choices)
+    usage = _usage(data.get("usage"))
+    if usage is None:
+        written = sum(_estimate(choice["message"]) for choice in choices)
+        return Reply(answers, Usage(1, sum(map(_estimate, asked)), written), estimated=True)
+    return Reply(answers, usage)
 
 
 def _answer(choice: Any) -> Answer:
@@ -36,12 +50,21 @@ def _answer(choice: Any) -> Answer:
     content = message.get("content")
     if content is not None and not isinstance(content, str):
         raise BadResponse("content that is no text")
-    return Answer(content or "", complete=choice.get("finish_reason") != "length")
+    reason = str(choice.get("finish_reason") or "stop").lower()
+    if reason not in (*_WHOLE, *_CUT_OFF):  # "content_filter", "error", "tool_calls": the text is no whole answer
+        return Answer("", complete=False, fault=f"finish_reason {' '.join(reason.split())[:40]}")
+    return Answer(content or "", complete=reason in _WHOLE)
 
 
-def _usage(row: Any) -> Usage:
-    if not isinstance(row, dict):
-        return Usage(calls=1)
+def _estimate(message: Any) -> int:
+    """Tokens of a message with all its fields, rather too many."""
+    return _TEMPLATE_TOKENS + len(json.dumps(message, ensure_ascii=False).encode(errors="replace")) // _BYTES_PER_TOKEN
+
+
+def _usage(row: Any) -> Usage | None:
+    """The server's count; None where there is none."""
+    if not isinstance(row, dict) or not _count(row.get("prompt_tokens")):
+        return None
     details = row.get("prompt_tokens_details")
     cached = details.get("cached_tokens") if isinstance(details, dict) else 0
     return Usage(1, _count(row.get("prompt_tokens")), _count(row.get("completion_tokens")), _count(cached))
@@ -51,8 +74,8 @@ def _count(value: Any) -> int:
     return value if isinstance(value, int) and value > 0 else 0
 
 
-def error_text(body: str) -> str:
-    """What a server says about an error, in one line of at most 300 characters."""
+def error_text(body: str, secret: str | None = None) -> str:
+    """What a server says about an error, in one line of at most 300 characters, the secret replaced by stars."""
     try:
         data = json.loads(body)
     except ValueError:
@@ -62,7 +85,12 @@ def error_text(body: str) -> str:
         if isinstance(found, dict):
             found = found.get(name, found.get("detail", found))
     text = found if isinstance(found, str) else body
-    return " ".join(text.split())[:300]
+    return " ".join(redacted(text, secret).split())[:300]
+
+
+def redacted(text: str, secret: str | None) -> str:
+    """The text without the secret. Cut a text only afterwards: part of a key would pass."""
+    return text.replace(secret, "***") if secret else text
 
 
 def error_code(body: str) -> str:
