@@ -1,7 +1,11 @@
 import asyncio
+import json
+import shutil
+from pathlib import Path
 
 import pytest
 import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from depo_lightning.agents.account import Account, Budget
 from depo_lightning.agents.local_chat import LocalChat, LocalSettings
@@ -71,3 +75,39 @@ def test_the_budget_holds_here_too(folder):
     ask(folder, account=account)
     with pytest.raises(MachineError, match="the budget is 1"):
         ask(folder, account=account)
+
+
+def test_a_conversation_without_room_for_an_answer_is_refused(folder, tmp_path):
+    short = tmp_path / "short"
+    shutil.copytree(folder, short)
+    config = json.loads((short / "config.json").read_text())
+    (short / "config.json").write_text(json.dumps({**config, "max_position_embeddings": 40}))
+    long = [{"role": "user", "content": TEXT * 9}]
+    chat = LocalChat(LocalSettings(str(short), device="cpu", max_tokens=6), Account("teacher", "tiny"))
+
+    async def main():
+        async with chat:
+            return await chat.ask(long, 2, 3), await chat.ask(QUESTIONS[2], 1, 3)
+
+    refused, answered = asyncio.run(main())
+    assert refused.answers == ()
+    assert "more than the 40 positions" in refused.refused
+    assert len(answered.answers) == 1
+    assert (chat.account.refused, chat.account.requests) == (1, 1)
+    assert "search.max_depth" in "".join(chat.account.lines())
+
+
+def test_a_gguf_file_brings_the_tokenizer_that_its_model_was_trained_with(folder, monkeypatch):
+    """The weights are those of the directory: only where the tokenizer comes from is of interest."""
+    asked = []
+
+    def tokenizer(path):
+        asked.append(path)
+        return AutoTokenizer.from_pretrained(folder)
+
+    monkeypatch.setattr("depo_lightning.models.gguf.load_gguf_tokenizer", tokenizer)
+    plain = AutoModelForCausalLM.from_pretrained
+    monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", lambda name, gguf_file, dtype: plain(name))
+    replies, _ = ask(folder, gguf_file="tiny.gguf")
+    assert asked == [Path(folder) / "tiny.gguf"]
+    assert len(replies) == 3

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -78,6 +79,13 @@ class LocalChat:
     async def ask(self, messages: Messages, count: int, seed: int) -> Reply:
         """See `ChatModel.ask`."""
         ids = self._renderer.prompt_ids([dict(message) for message in messages])
+        if self._room is not None and len(ids) + self.settings.max_tokens > self._room:
+            refusal = (
+                f"{len(ids)} tokens and an answer of {self.settings.max_tokens} are more than the {self._room} "
+                f"positions of {self.settings.model}"
+            )
+            self.account.refuse(refusal)
+            return Reply((), total(()), refusal)
         loop = asyncio.get_running_loop()
         questions = [_Question(ids, derived_seed(seed, index), loop.create_future()) for index in range(count)]
         for question in questions:
@@ -94,13 +102,17 @@ class LocalChat:
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
         from depo_lightning.agents.chat import ChatRenderer
+        from depo_lightning.models.gguf import load_gguf_tokenizer
 
         settings = self.settings
-        source = {"gguf_file": settings.gguf_file} if settings.gguf_file else {}
+        source: dict[str, str] = {"gguf_file": settings.gguf_file} if settings.gguf_file else {}
         if settings.revision is not None:
             source["revision"] = settings.revision
         try:
-            tokenizer = AutoTokenizer.from_pretrained(settings.model, **source)
+            if settings.gguf_file:
+                tokenizer = load_gguf_tokenizer(self._gguf_path())
+            else:
+                tokenizer = AutoTokenizer.from_pretrained(settings.model, **source)
             model: Any = AutoModelForCausalLM.from_pretrained(settings.model, dtype=settings.dtype, **source)
         except (OSError, ValueError) as error:
             reason = " ".join(str(error).split())[:300]
@@ -111,8 +123,18 @@ class LocalChat:
         self._device = torch.device(settings.device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self._model = model.to(self._device).eval()
         self._renderer = ChatRenderer(tokenizer)
+        self._room: int | None = getattr(model.config.get_text_config(), "max_position_embeddings", None)
         own = model.generation_config.eos_token_id
         self._ends = {self._renderer.eot_id, *([own] if isinstance(own, int) else own or [])}
+
+    def _gguf_path(self) -> Path:
+        """The GGUF file, fetched from the hub where the model is not a directory."""
+        name = self.settings.gguf_file or ""
+        if (folder := Path(self.settings.model).expanduser()).is_dir():
+            return folder / name
+        from huggingface_hub import hf_hub_download
+
+        return Path(hf_hub_download(self.settings.model, name, revision=self.settings.revision))
 
     async def _work(self) -> None:
         """Answer whatever waits, batch by batch."""
