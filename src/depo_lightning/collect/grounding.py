@@ -10,7 +10,12 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 
-_WORD = re.compile(r"[a-z]+(?:'[a-z]+)?|[0-9]+(?:\.[0-9]+)?")
+# Scripts that put no blanks between words: Thai, Lao, Burmese, Khmer, kana, Chinese. Each of their signs is a word.
+_UNSPACED = (
+    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+)
+_LETTER = rf"[^\W\d_{_UNSPACED}]"
+_WORD = re.compile(rf"{_LETTER}+(?:'{_LETTER}+)?|\d+(?:\.\d+)?|[{_UNSPACED}]")
 _QUOTED = re.compile(r'"([^"\n]+)"|\[([^\]\n]+)\]|`([^`\n]+)`|“([^”\n]+)”')
 _ENDINGS = ("ing", "est", "ed", "er", "es", "ly", "s")
 _NUMBER = re.compile(r"\s+[0-9]+")
@@ -95,5 +100,6 @@ def _plain(text: str) -> str:
 
 
 def _within(name: str, source: str) -> bool:
-    """Whether a name stands in a source as whole words."""
-    return re.search(rf"(?<![a-z0-9]){re.escape(name)}(?![a-z0-9])", source) is not None
+    """Whether a name stands in a source as whole words; anywhere, in a script without blanks."""
+    part = rf"[^\W_{_UNSPACED}]"
+    return re.search(rf"(?<!{part}){re.escape(name)}(?!{part})", source) is not None
