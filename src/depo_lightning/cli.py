@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import sys
 import traceback
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from depo_lightning.errors import ConfigError, DepoError
 from depo_lightning.files import machine_faults
+from depo_lightning.validation.rules import NOT_THE_KEY
 
 T = TypeVar("T")
 _failed_jobs: list[int] = []
@@ -48,6 +50,8 @@ def guarded_job(job: Callable[[], T], output: str) -> T | None:
     try:
         result = job()
     except DepoError as error:
+        if NOT_THE_KEY in str(error):  # Hydra has written the key there already
+            shutil.rmtree(Path(output) / ".hydra", ignore_errors=True)
         _fail(marker, str(error), error.exit_code)
         return None
     except Exception:

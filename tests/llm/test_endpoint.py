@@ -204,6 +204,21 @@ def test_settings_that_the_server_refuses_and_an_empty_purse(serve, endpoint_of)
         ask(endpoint_of(server))
 
 
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        ((200, " <!DOCTYPE html><p>Welcome", {"Content-Type": "text/html"}), "answers with a web page, .* end in /v1"),
+        ((405, "Method Not Allowed", {}), "HTTP 405: Method Not Allowed.*end in /v1"),
+    ],
+)
+def test_a_url_that_is_no_api_ends_the_run_at_once(serve, endpoint_of, answer, words):
+    server = serve(answer=echo)
+    server.script += [answer] * 9
+    with pytest.raises(ConfigError, match=words):
+        ask(endpoint_of(server))
+    assert len(server.bodies) == 1
+
+
 @pytest.mark.parametrize("body", ["[]", "null", "3", '{"choices": [3]}', '{"choices": [{"message": {"content": 3}}]}'])
 def test_json_of_another_shape_is_no_answer(body):
     with pytest.raises(BadResponse):

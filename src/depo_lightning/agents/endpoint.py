@@ -65,6 +65,10 @@ class _Fault(Exception):
         self.kind, self.text, self.pause = kind, text, pause
 
 
+class _Page(_Fault):
+    """HTML instead of an answer: of an overloaded proxy, or of a URL that is no API at all."""
+
+
 class _Refused(Exception):
     """The server will not answer this question, now or ever."""
 
@@ -146,6 +150,10 @@ class Endpoint:
             except _Fault as problem:
                 self.account.fault(problem.kind)
                 fault = problem
+                if probing and isinstance(problem, _Page):
+                    raise ConfigError(
+                        self._told("answers with a web page, not as a chat endpoint; most URLs end in /v1")
+                    ) from None
                 if probing and problem.kind == "connection failed":
                     raise MachineError(self._told(f"cannot be reached{_colon(problem.text)}; {_START}")) from None
             else:
@@ -202,7 +210,8 @@ class Endpoint:
             except openai.APIStatusError as error:
                 raise await self._status_error(error) from None
             except BadResponse as error:
-                raise _Fault(str(error)) from None
+                kind = _Page if raw.text.lstrip().startswith("<") else _Fault
+                raise kind(str(error)) from None
         self.account.answered(reply.usage, reply.estimated)
         self._pacer.spent(reply.usage.tokens)
         return reply
@@ -224,6 +233,8 @@ class Endpoint:
             return ConfigError(
                 self._told(f"refuses {key} (HTTP {status}); set {self._what}.api_key_env to the variable that holds it")
             )
+        if status == 405:
+            return ConfigError(self._told(f"has no chat endpoint (HTTP 405: {text}); most URLs end in /v1"))
         if status == 404:
             return await self._not_found(text)
         if status in _PASSING:

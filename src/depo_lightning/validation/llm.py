@@ -14,9 +14,20 @@ from depo_lightning.agents.llm_teacher import readable_turn
 from depo_lightning.agents.prompts import placeholders
 from depo_lightning.config import Config
 from depo_lightning.config.llm import EndpointConfig, ExchangeConfig, LocalModelConfig
-from depo_lightning.validation.rules import COUNT, POSITIVE, Rule, at_least, fraction, positive, rule_faults
+from depo_lightning.validation.rules import (
+    COUNT,
+    ENV_NAME,
+    NOT_THE_KEY,
+    POSITIVE,
+    Rule,
+    at_least,
+    fraction,
+    positive,
+    rule_faults,
+)
 
-_VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
+_DTYPES = ("auto", "bfloat16", "float16", "float32", "float64")
+_DEVICE = re.compile(r"cpu|mps|cuda(:[0-9]{1,3})?")
 _TOKEN_FIELDS = ("max_tokens", "max_completion_tokens")
 _AT_LEAST_0 = "must be 0 or more"
 _MODEL: tuple[Rule, ...] = (
@@ -30,6 +41,15 @@ _ENDPOINT: tuple[Rule, ...] = (
     ("limits.budget_cost", positive, POSITIVE),
     *((f"limits.{name}", at_least(0), _AT_LEAST_0) for name in ("retries", "backoff_s", "max_backoff_s")),
     *((f"prices.{name}", at_least(0), _AT_LEAST_0) for name in ("input", "cached_input", "output")),
+)
+_LOCAL: tuple[Rule, ...] = (
+    ("batch_size", at_least(1), COUNT),
+    ("dtype", lambda value: value in _DTYPES, f"choose from {list(_DTYPES)}"),
+    (
+        "device",
+        lambda value: value is None or _DEVICE.fullmatch(value) is not None,
+        "must be cpu, cuda, cuda:1, … or mps",
+    ),
 )
 _PLACEHOLDERS = {
     "teacher.prompts.system": {"instructions"},
@@ -45,7 +65,7 @@ def faults(config: Config) -> Iterator[str]:
         if not isinstance(node, EndpointConfig | LocalModelConfig):
             continue
         endpoint = isinstance(node, EndpointConfig)
-        rules = (*_MODEL, *_ENDPOINT) if endpoint else (*_MODEL, ("batch_size", at_least(1), COUNT))
+        rules = (*_MODEL, *_ENDPOINT) if endpoint else (*_MODEL, *_LOCAL)
         yield from rule_faults(config, [(f"{section}.{field}", holds, rule) for field, holds, rule in rules])
         if not node.model:
             where = "that the server serves" if endpoint else "in a directory or on the Hugging Face hub"
@@ -56,16 +76,15 @@ def faults(config: Config) -> Iterator[str]:
 
 
 def _endpoint_faults(section: str, node: EndpointConfig) -> Iterator[str]:
-    url = urlsplit(node.base_url)
-    if url.username or url.password:
+    if "@" in node.base_url.partition("://")[2].partition("/")[0]:
         yield f"{section}.base_url: holds a password; remove it: {section}.api_key_env names where a key is"
-    elif url.scheme not in ("http", "https") or not url.hostname:
-        yield f"{section}.base_url={node.base_url!r}: must be an http or https URL, such as http://127.0.0.1:8000/v1"
-    if node.api_key_env is not None and not _VARIABLE.fullmatch(node.api_key_env):  # it may be the key: not repeated
+    elif not _is_address(node.base_url):
         yield (
-            f"{section}.api_key_env: must be the name of an environment variable in capitals, such as OPENAI_API_KEY, "
-            "not the key itself"
+            f"{section}.base_url={node.base_url!r}: must be an http or https URL with a host and, if any, a port up "
+            "to 65535, such as http://127.0.0.1:8000/v1"
         )
+    if node.api_key_env is not None and not ENV_NAME.fullmatch(node.api_key_env):  # it may be the key: not repeated
+        yield f"{section}.api_key_env: must be the name of an environment variable {NOT_THE_KEY}"
     if node.max_tokens_field not in _TOKEN_FIELDS:
         yield f"{section}.max_tokens_field={node.max_tokens_field!r}: choose from {list(_TOKEN_FIELDS)}"
     if node.limits.budget_cost is not None and (node.prices.input is None or node.prices.output is None):
@@ -73,6 +92,15 @@ def _endpoint_faults(section: str, node: EndpointConfig) -> Iterator[str]:
             f"{section}.limits.budget_cost={node.limits.budget_cost}: needs prices; "
             f"set {section}.prices.input and .output, per million tokens"
         )
+
+
+def _is_address(text: str) -> bool:
+    """Whether a text is a URL that an HTTP client takes."""
+    try:
+        url = urlsplit(text)
+        return url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0 and not re.search(r"\s", text)
+    except ValueError:  # of half an IPv6 address, or a port above 65535
+        return False
 
 
 def _prompt_faults(section: str, node: Any) -> Iterator[str]:
@@ -102,6 +130,8 @@ def _example_faults(section: str, examples: list[ExchangeConfig]) -> Iterator[st
 
 def needs(section: str, node: Any) -> Iterator[str]:
     """What a stage that asks this model lacks on this machine; asked only where the stage is to be computed."""
+    if isinstance(node, LocalModelConfig):
+        yield from _device_faults(section, node.device)
     if not isinstance(node, EndpointConfig):
         return
     if find_spec("openai") is None:
@@ -114,3 +144,15 @@ def needs(section: str, node: Any) -> Iterator[str]:
         )
     elif not re.fullmatch(r"[!-~]+", key):  # an HTTP header takes no other; the client's message would quote the key
         yield f"{section}.api_key_env={node.api_key_env}: it holds blanks, line ends or accents; export it anew"
+
+
+def _device_faults(section: str, device: str | None) -> Iterator[str]:
+    """A device that this machine does not have."""
+    if device in (None, "cpu"):
+        return
+    import torch
+
+    kind, _, index = str(device).partition(":")
+    there = torch.backends.mps.is_available() if kind == "mps" else torch.cuda.device_count() > int(index or 0)
+    if not there:
+        yield f"{section}.device={device}: this machine has no such device; {section}.device=null takes what is there"

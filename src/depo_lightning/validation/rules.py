@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator
 from operator import attrgetter
 from typing import Any
@@ -30,6 +31,8 @@ def fraction(value: float) -> bool:
     return 0 < value <= 1
 
 
+ENV_NAME = re.compile(r"[A-Z][A-Z0-9_]*")  # of a variable that holds a key; what does not match may be the key itself
+NOT_THE_KEY = "in capitals, digits and underscores, such as OPENAI_API_KEY, not the key itself"
 COUNT = "must be at least 1"
 POSITIVE = "must be a positive number"
 PROBABILITY = "must be in [0, 1]"
