@@ -15,7 +15,6 @@ from omegaconf.errors import OmegaConfBaseException
 
 from depo_lightning.errors import ConfigError, DepoError
 from depo_lightning.files import machine_faults
-from depo_lightning.validation.rules import NOT_THE_KEY
 
 T = TypeVar("T")
 _failed_jobs: list[int] = []
@@ -50,6 +49,8 @@ def guarded_job(job: Callable[[], T], output: str) -> T | None:
     try:
         result = job()
     except DepoError as error:
+        from depo_lightning.validation.rules import NOT_THE_KEY
+
         if NOT_THE_KEY in str(error):  # Hydra has written the key there already
             shutil.rmtree(Path(output) / ".hydra", ignore_errors=True)
         _fail(marker, str(error), error.exit_code)
