@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-Answer = tuple[int, Any]  # status and body
+Answer = tuple[int, Any]  # status and body; bytes are sent as they stand
 HUNG_UP = 0  # as a status: no answer at all
 Chat = Callable[[dict[str, Any]], Answer]
 
@@ -74,9 +74,9 @@ def serve(chat: Chat, *names: str, key: str | None = None, **values: Any) -> Ite
             if status == HUNG_UP:
                 self.close_connection = True
                 return
-            data = json.dumps(answer).encode()
+            data = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
             self.send_response(status)
-            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Type", "text/html" if data.startswith(b"<") else "application/json")
             self.send_header("Content-Length", str(len(data)))
             self.end_headers()
             self.wfile.write(data)

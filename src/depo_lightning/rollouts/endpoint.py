@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-import os
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from depo_lightning.agents.chat import Message
+from depo_lightning.agents.http_key import key_fault, read_key, told
 from depo_lightning.errors import ConfigError, MachineError
+from depo_lightning.rollouts.replies import BadReply, Reply, read_models, read_reply
+
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI
 
 T = TypeVar("T")
-_SHOWN = 300  # characters of a server's own words
+_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 8.0  # before asking again what was answered badly; the client's own pauses are alike
 for _noisy in ("httpx", "httpx2", "openai"):
     logging.getLogger(_noisy).setLevel(logging.WARNING)  # a line per request, otherwise
 
@@ -29,7 +34,8 @@ class ServerSettings:
         api_key_env: the environment variable that holds the key; None where the server wants none.
         concurrency: episodes in flight.
         timeout: seconds for one request.
-        retries: of a request that met no connection, a timeout, or status 408, 409, 429 or 500 and above.
+        retries: of a request that met no connection, a timeout, status 408, 409, 429 or 500 and above, or an answer
+            that is no model's turn.
         extra_body: fields of the request beyond OpenAI's own.
     """
 
@@ -42,21 +48,6 @@ class ServerSettings:
     extra_body: Mapping[str, Any] | None = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """What the model said.
-
-    Attributes:
-        text: without special tokens.
-        cut: the limit of tokens ended it, not the model.
-        token_ids: what was generated, from servers that tell.
-    """
-
-    text: str
-    cut: bool
-    token_ids: Sequence[int] | None
-
-
 class RequestFailed(Exception):
     """A request that failed for good, while the server lives; its episode ends there."""
 
@@ -65,7 +56,7 @@ class Endpoint:
     """Asks the server. An asynchronous context manager: use it inside only.
 
     Raises:
-        ConfigError: the package `openai` is not installed.
+        ConfigError: the package `openai` is not installed, or the key is missing or cannot be sent.
     """
 
     def __init__(self, server: ServerSettings) -> None:
@@ -75,8 +66,10 @@ class Endpoint:
             raise ConfigError(
                 'rollout=server: the package openai is not installed; run pip install -e ".[http]"'
             ) from error
+        if fault := key_fault("rollout.api_key_env", server.api_key_env):
+            raise ConfigError(fault)
         self.server = server
-        self._key = os.environ.get(server.api_key_env, "") if server.api_key_env else ""
+        self._key = read_key(server.api_key_env)
         self._client = AsyncOpenAI(
             api_key=self._key or "none",  # without one, the client would take OPENAI_API_KEY, which is another server's
             base_url=server.base_url,
@@ -96,7 +89,7 @@ class Endpoint:
         """See that the server answers, takes the key, and reads episodes of `max_context` tokens.
 
         Raises:
-            ConfigError: it does not take the key, or reads less.
+            ConfigError: it does not take the key, or reads less; or it is something else that answers there.
             MachineError: it does not answer.
         """
         longest = (await self._served()).get(self.server.model)
@@ -114,20 +107,16 @@ class Endpoint:
             ConfigError: the server does not take the key or does not serve the model.
             MachineError: the server has gone.
         """
-        request: Any = self._client.chat.completions.create(
-            model=self.server.model,
-            messages=list(messages),  # type: ignore[arg-type]  # plain dicts are what it sends
-            max_tokens=max_tokens,
-            temperature=temperature,
-            top_p=1.0,
-            seed=seed,
-            extra_body=dict(self.server.extra_body or {}),
-        )
-        completion = await self._answer(request)
-        if not completion.choices:
-            raise RequestFailed(f"{self._name} answered without a choice")
-        choice = completion.choices[0]
-        return Reply(choice.message.content or "", choice.finish_reason == "length", getattr(choice, "token_ids", None))
+        request: dict[str, Any] = {
+            "model": self.server.model,
+            "messages": list(messages),
+            "max_tokens": max_tokens,
+            "temperature": temperature,
+            "top_p": 1.0,
+            "seed": seed,
+            "extra_body": dict(self.server.extra_body or {}),
+        }
+        return await self._answer(lambda client: client.chat.completions.with_raw_response.create(**request))
 
     async def load_adapter(self, path: Path) -> None:
         """Let vLLM load the adapter in `path` under the model's name, unless it has.
@@ -159,44 +148,47 @@ class Endpoint:
         except OpenAIError as error:
             logging.getLogger(__name__).info("%s was not unloaded: %s", self.server.model, self._told(error))
 
-    async def _answer(self, request: Awaitable[T]) -> T:
+    async def _answer(self, ask: Callable[[AsyncOpenAI], Awaitable[Any]]) -> Reply:
         from openai import APIConnectionError, APITimeoutError, AuthenticationError, NotFoundError, OpenAIError
         from openai import PermissionDeniedError as Denied
 
+        retried = f"{self.server.retries} times retried"
         try:
-            return await request
+            return await self._read(ask, read_reply, self.server.retries)
+        except BadReply as error:
+            raise RequestFailed(f"{retried}, the server {self._told(error)}") from error
         except (AuthenticationError, Denied) as error:
             self._refused(error)
         except NotFoundError as error:
-            served = ", ".join(await self._served()) or "it does not tell"
+            served = ", ".join(await self._served(late=True)) or "it does not tell"
             raise ConfigError(
                 f"{self._name} is not served ({self._told(error)}); served are: {served}. Serve it under that name, or "
                 "write the name it has into rollout.models"
             ) from error
         except APITimeoutError as error:
-            raise RequestFailed(f"no answer within {self.server.timeout} s, {self.server.retries} times retried") from (
-                error
-            )
+            raise RequestFailed(f"no answer within {self.server.timeout} s, {retried}") from error
         except APIConnectionError as error:
-            await self._served()
-            raise RequestFailed(f"no connection, {self.server.retries} times retried") from error
+            await self._served(late=True)
+            raise RequestFailed(f"no connection, {retried}") from error
         except OpenAIError as error:
             raise RequestFailed(self._told(error)) from error
 
-    async def _served(self) -> dict[str, int | None]:
-        """Names of the models that the server offers, each with the tokens it reads, where that is told.
+    async def _served(self, late: bool = False) -> dict[str, int | None]:
+        """See `read_models`; none where the server does not tell, as also one that has played (`late`) may.
 
         Raises:
-            ConfigError: the server does not take the key. MachineError: it does not answer.
+            ConfigError: the server does not take the key, or is none of this kind. MachineError: it does not answer.
         """
         from openai import APIConnectionError, APIStatusError, AuthenticationError, NotFoundError
         from openai import PermissionDeniedError as Denied
 
         try:
-            models: list[Any] = [model async for model in self._client.with_options(max_retries=1).models.list()]
+            return await self._read(lambda client: client.models.with_raw_response.list(), read_models, retries=1)
         except (AuthenticationError, Denied) as error:
             self._refused(error)
-        except NotFoundError as error:
+        except (NotFoundError, BadReply) as error:
+            if late:
+                return {}
             raise ConfigError(
                 f"rollout.base_url={self.server.base_url}: nothing lists models there ({self._told(error)}); an "
                 "OpenAI-compatible address usually ends in /v1"
@@ -207,10 +199,21 @@ class Endpoint:
                 "the right address; the same command then goes on"
             ) from error
         except APIStatusError:
-            models = []  # it lives, and does not tell
-        longest = {model.id: getattr(model, "max_model_len", None) for model in models}
-        parents = {model.id: getattr(model, "parent", None) for model in models}  # an adapter reads what its base reads
-        return {name: length or longest.get(parents[name]) for name, length in longest.items()}
+            return {}  # it lives, and does not tell
+
+    async def _read(self, ask: Callable[[AsyncOpenAI], Awaitable[Any]], read: Callable[[str], T], retries: int) -> T:
+        """What is read from the body of the answer; the client's retries and those for a bad body count together."""
+        pause = _PAUSE_S
+        while True:
+            raw = await ask(self._client.with_options(max_retries=retries))
+            try:
+                return read(raw.text)
+            except BadReply:
+                retries -= raw.retries_taken + 1
+                if retries < 0:
+                    raise
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE_S)
 
     @property
     def _name(self) -> str:
@@ -224,6 +227,4 @@ class Endpoint:
         ) from error
 
     def _told(self, error: Exception) -> str:
-        """The error's own words, short and without the key, which some servers repeat."""
-        words = " ".join(str(error).split())
-        return (words.replace(self._key, "***") if self._key else words)[:_SHOWN]
+        return told(error, self._key)

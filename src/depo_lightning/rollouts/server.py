@@ -13,8 +13,9 @@ from pathlib import Path
 from depo_lightning.agents.chat import ChatRenderer
 from depo_lightning.collect.aio import map_limited, run_async
 from depo_lightning.envs.base import TextEnv
-from depo_lightning.rollouts.endpoint import Endpoint, Reply, RequestFailed, ServerSettings
+from depo_lightning.rollouts.endpoint import Endpoint, RequestFailed, ServerSettings
 from depo_lightning.rollouts.episode import Episode
+from depo_lightning.rollouts.replies import Reply
 from depo_lightning.rollouts.sampling import turn_seed
 from depo_lightning.rollouts.settings import RolloutSettings, check_tasks
 from depo_lightning.trajectory import Trajectory
