@@ -147,8 +147,17 @@ def test_keys_of_evaluations(compose_config: Compose) -> None:
         (("rollout=server", "rollout.backend=local"), ["rollout.backend=local", "rollout=default"]),
         (("rollout=server", "rollout.base_url=localhost:8000"), ["rollout.base_url=localhost:8000", "http://"]),
         (("rollout=server", "rollout.base_url=http://me:secret@host/v1"), ["user or password"]),
+        (("rollout=server", "rollout.base_url=http://127.0.0.1:99999/v1"), ["rollout.base_url=http://127", "http://"]),
+        (("rollout=server", "rollout.base_url='http://[::1/v1'"), ["rollout.base_url=http://[::1/v1", "must be"]),
+        (("rollout=server", "rollout.base_url='http://me:secret@[::1/v1'"), ["user or password"]),
+        (("rollout=server", "rollout.base_url='http://:8000/v1'"), ["rollout.base_url=http://:8000/v1"]),
+        (("rollout=server", "rollout.base_url='http://me:sec/ret@host/v1'"), ["user or password"]),
         (("rollout=server", "rollout.api_key_env=NO_SUCH_KEY"), ["rollout.api_key_env=NO_SUCH_KEY", "export"]),
         (("rollout=server", "rollout.api_key_env=sk-secret"), ["never the key"]),
+        (
+            ("rollout=server", "rollout.api_key_env=gsk_secretCanary0123456789"),
+            ["rollout.api_key_env", "never the key"],
+        ),
         (("rollout=server", "rollout.concurrency=0", "rollout.timeout=0"), ["concurrency=0", "timeout=0"]),
     ],
 )
@@ -158,6 +167,38 @@ def test_wrong_settings(overrides: tuple[str, ...], words: list[str], compose_co
     for word in words:
         assert word in str(caught.value)
     assert "secret" not in str(caught.value)
+    assert "ret@" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "words"),
+    [
+        (" \n", "or blank; export CANARY=…"),
+        ("sk-\nsecret", "CANARY: the key in this environment variable holds blanks"),
+        ("sk-sécret", "accents"),
+        ("sk secret", "blanks"),
+    ],
+)
+def test_a_key_that_cannot_be_sent(
+    key: str, words: str, compose_config: Compose, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CANARY", key)
+    server = "rollout.base_url=http://127.0.0.1:9/v1"
+    config = compose_config(*SMALL, server, "rollout.api_key_env=CANARY")
+    for refuse in (lambda: validate(config), lambda: Store(config.store).get(evaluation(config))):
+        with pytest.raises(ConfigError, match=r"rollout\.api_key_env=CANARY") as caught:
+            refuse()
+        assert words in str(caught.value)
+        assert "cret" not in str(caught.value)
+
+
+def test_a_key_may_end_with_its_line(compose_config: Compose, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CANARY", " sk-canary\r\n")
+    with serve(go, "bc", key="sk-canary") as fake:
+        config = addressed(compose_config, fake, "rollout.api_key_env=CANARY", "rollout.test_tasks=2")
+        validate(config)
+        path = Store(config.store).get(evaluation(config)).path
+    assert {episode.error for episode in read_jsonl(path / EPISODES)} == {""}
 
 
 def test_a_missing_extra_is_named(compose_config: Compose, monkeypatch: pytest.MonkeyPatch) -> None:

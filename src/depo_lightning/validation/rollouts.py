@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Iterator
 from importlib.util import find_spec
 from urllib.parse import urlsplit
 
 from depo_lightning import envs
+from depo_lightning.agents.http_key import key_fault
 from depo_lightning.config import Backend, Config, RolloutConfig, ServerRolloutConfig
-from depo_lightning.validation.rules import COUNT, POSITIVE, Rule, at_least, positive, rule_faults
+from depo_lightning.validation.rules import COUNT, ENV_NAME, POSITIVE, Rule, at_least, positive, rule_faults
 
 RULES: tuple[Rule, ...] = (
     ("rollout.test_tasks", at_least(2), "must be at least 2, or there is no standard error"),
@@ -53,13 +52,27 @@ def _backend(rollout: RolloutConfig) -> Backend:
 def _server_faults(server: ServerRolloutConfig) -> Iterator[str]:
     if find_spec("openai") is None:
         yield 'rollout=server: the package openai is not installed; run pip install -e ".[http]"'
-    address = urlsplit(server.base_url)
-    if address.password or address.username:  # not shown: it is in no message, log or file but where it was written
-        yield "rollout.base_url: holds a user or password, which would stand in every log; use rollout.api_key_env"
-    elif address.scheme not in ("http", "https") or not address.netloc:
-        yield f"rollout.base_url={server.base_url}: must be an address such as http://localhost:8000/v1"
+    yield from _address_faults(server.base_url)
     name = server.api_key_env
-    if name is not None and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
-        yield "rollout.api_key_env: must be the name of an environment variable, never the key (not shown here)"
-    elif name is not None and not os.environ.get(name):
-        yield f"rollout.api_key_env={name}: no such environment variable; set it to the server's key: export {name}=…"
+    if name is not None and not ENV_NAME.fullmatch(name):
+        yield (
+            "rollout.api_key_env: must be the name of an environment variable in capitals, such as OPENAI_API_KEY, "
+            "never the key (not shown here)"
+        )
+    elif fault := key_fault("rollout.api_key_env", name):
+        yield fault
+
+
+def _address_faults(url: str) -> Iterator[str]:
+    """Faults of a base URL; one with a user or password is in no message, log or file but where it was written."""
+    user = False
+    try:
+        address = urlsplit(url)
+        user = bool(address.username or address.password)
+        sound = address.scheme in ("http", "https") and bool(address.hostname) and address.port != 0
+    except ValueError:  # a port out of range, brackets that do not close
+        sound = False
+    if user or ("@" in url and not sound):
+        yield "rollout.base_url: holds a user or password, which would stand in every log; use rollout.api_key_env"
+    elif not sound or any(letter.isspace() for letter in url):
+        yield f"rollout.base_url={url}: must be an address such as http://localhost:8000/v1"

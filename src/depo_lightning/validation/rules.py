@@ -9,6 +9,7 @@ from operator import attrgetter
 from typing import Any
 
 Rule = tuple[str, Callable[[Any], bool], str]
+ENV_NAME = re.compile(r"[A-Z][A-Z0-9_]*")  # keys of servers hold small letters: one written as a name is found out
 
 
 def at_least(low: float) -> Callable[[Any], bool]:
