@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -12,7 +12,7 @@ from depo_lightning.config import Config, ServerRolloutConfig
 from depo_lightning.envs import Split
 from depo_lightning.errors import DataError
 from depo_lightning.processes import cores
-from depo_lightning.progress import bar
+from depo_lightning.progress import bar, console
 from depo_lightning.stages.context import EPISODES, Context, settings, write_stats
 from depo_lightning.stages.identity import rollout_identity, server_identity
 from depo_lightning.stages.served import served_episodes
@@ -42,6 +42,19 @@ def _evaluate(context: Context, name: str, target: Path, inputs: dict[str, Path]
             episodes = _local_episodes(config, context, inputs["policy"], tasks, drafts, advance)
     write_jsonl(target / EPISODES, episodes)
     write_stats(target, sum(episode.agent_tokens for episode in episodes))
+    _tell_outgrown(episodes, config.rollout.max_context)
+
+
+def _tell_outgrown(episodes: Sequence[Trajectory], max_context: int) -> None:
+    """Warn of episodes that ended for want of room: their failures may be the limit's, not the policy's."""
+    outgrown = sum(episode.extra.get("reason") == "max_context" for episode in episodes)
+    if outgrown:
+        console.print(
+            f"  WARNING: {outgrown} of {len(episodes)} episodes outgrew rollout.max_context={max_context} tokens and "
+            "were cut there; raise rollout.max_context",
+            markup=False,
+            style="yellow",
+        )
 
 
 def _local_episodes(
