@@ -240,6 +240,9 @@ def test_vllm_loads_an_adapter_and_drops_it(tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match="max_lora_rank 16") as caught:
             play_on_server(RENDERER, FakeEnv, [0], SETTINGS, asked(fake), adapter=tmp_path)
         assert "VLLM_ALLOW_RUNTIME_LORA_UPDATING" in str(caught.value)
+        fake.load = lambda body: (HUNG_UP, None)
+        with pytest.raises(MachineError, match=r"raise rollout\.timeout"):
+            play_on_server(RENDERER, FakeEnv, [0], SETTINGS, asked(fake, retries=0), adapter=tmp_path)
 
 
 def test_wrong_tasks_and_none() -> None:

@@ -58,7 +58,7 @@ class ServerRolloutConfig(RolloutConfig):
     load_adapters: bool = False  # let vLLM load each adapter from the store, under a name of its own
     concurrency: int = 64  # episodes in flight
     timeout: float = 120.0  # seconds for one request
-    retries: int = 5  # of a request that met no connection, a timeout, status 408, 409, 429 or 500 and above
+    retries: int = 5  # of a request that met no connection, a timeout, 408, 409, 429, 5xx, or an answer that is none
     extra_body: dict[str, Any] | None = field(default_factory=_whole_distribution)  # null: OpenAI's own fields only
 
 

@@ -124,7 +124,7 @@ class Endpoint:
         Raises:
             ConfigError: it cannot or may not; names what it says. MachineError: it does not answer.
         """
-        from openai import APIStatusError
+        from openai import APIConnectionError, APIStatusError
 
         if self.server.model in await self._served():
             return
@@ -136,6 +136,11 @@ class Endpoint:
                 f"rollout.load_adapters=true: {self.server.base_url} does not load {path}: {self._told(error)}; start "
                 "vLLM with --enable-lora, a --max-lora-rank that is large enough, and "
                 "VLLM_ALLOW_RUNTIME_LORA_UPDATING=True, on a machine that sees the store"
+            ) from error
+        except APIConnectionError as error:
+            raise MachineError(
+                f"rollout.load_adapters=true: {self.server.base_url} gave no answer when it was to load {path}: "
+                f"{self._told(error)}; look whether it lives, or raise rollout.timeout={self.server.timeout}"
             ) from error
 
     async def unload_adapter(self) -> None:
