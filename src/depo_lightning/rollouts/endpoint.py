@@ -165,7 +165,7 @@ class Endpoint:
         except (AuthenticationError, Denied) as error:
             self._refused(error)
         except NotFoundError as error:
-            served = ", ".join(await self._served(late=True)) or "it does not tell"
+            served = self._told(", ".join(await self._served(late=True))) or "it does not tell"
             raise ConfigError(
                 f"{self._name} is not served ({self._told(error)}); served are: {served}. Serve it under that name, or "
                 "write the name it has into rollout.models"
@@ -231,5 +231,5 @@ class Endpoint:
             "that holds the right one"
         ) from error
 
-    def _told(self, error: Exception) -> str:
-        return told(error, self._key)
+    def _told(self, words: object) -> str:
+        return told(words, self._key)
