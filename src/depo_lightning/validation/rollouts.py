@@ -9,7 +9,17 @@ from urllib.parse import urlsplit
 from depo_lightning import envs
 from depo_lightning.agents.http_key import key_fault
 from depo_lightning.config import Backend, Config, RolloutConfig, ServerRolloutConfig
-from depo_lightning.validation.rules import COUNT, ENV_NAME, POSITIVE, Rule, at_least, positive, rule_faults
+from depo_lightning.validation.rules import (
+    COUNT,
+    ENV_NAME,
+    NOT_THE_KEY,
+    POSITIVE,
+    Rule,
+    address,
+    at_least,
+    positive,
+    rule_faults,
+)
 
 RULES: tuple[Rule, ...] = (
     ("rollout.test_tasks", at_least(2), "must be at least 2, or there is no standard error"),
@@ -56,8 +66,8 @@ def _server_faults(server: ServerRolloutConfig) -> Iterator[str]:
     name = server.api_key_env
     if name is not None and not ENV_NAME.fullmatch(name):
         yield (
-            "rollout.api_key_env: must be the name of an environment variable in capitals, such as OPENAI_API_KEY, "
-            "never the key (not shown here)"
+            f"rollout.api_key_env: must be the name of an environment variable {NOT_THE_KEY}, which is not shown here; "
+            "if it was the key, remove .hydra in the run's directory, where Hydra noted the command line"
         )
     elif fault := key_fault("rollout.api_key_env", name):
         yield fault
@@ -65,14 +75,8 @@ def _server_faults(server: ServerRolloutConfig) -> Iterator[str]:
 
 def _address_faults(url: str) -> Iterator[str]:
     """Faults of a base URL; one with a user or password is in no message, log or file but where it was written."""
-    user = False
-    try:
-        address = urlsplit(url)
-        user = bool(address.username or address.password)
-        sound = address.scheme in ("http", "https") and bool(address.hostname) and address.port != 0
-    except ValueError:  # a port out of range, brackets that do not close
-        sound = False
-    if user or ("@" in url and not sound):
+    sound = address(url)
+    if "@" in (urlsplit(url).netloc if sound else url):
         yield "rollout.base_url: holds a user or password, which would stand in every log; use rollout.api_key_env"
-    elif not sound or any(letter.isspace() for letter in url):
+    elif not sound:
         yield f"rollout.base_url={url}: must be an address such as http://localhost:8000/v1"
