@@ -137,7 +137,7 @@ def test_all_faults_are_reported_at_once(compose_config: Callable[..., Config]) 
         ("teacher=vllm", "teacher.model=None: must name the model that the server serves"),
         ("rephraser=local", "rephraser.model=None: must name the model in a directory"),
         ("teacher=openai teacher.base_url=api.openai.com", "must be an http or https URL"),
-        ("teacher=openai teacher.base_url=https://me:secret@host/v1", "base_url: holds a password; remove it"),
+        ("teacher=openai teacher.base_url=https://me:secret@host/v1", "base_url: holds a user or password; remove it"),
         ("teacher=openai teacher.api_key_env=sk-secret", "must be the name of an environment variable"),
         ("teacher=deepseek_v3 teacher.limits.budget_cost=5", "needs prices"),
         ("teacher=openai teacher.limits.timeout_s=0", "timeout_s=0.0: must be a positive number"),

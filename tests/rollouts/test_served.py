@@ -153,7 +153,7 @@ def test_keys_of_evaluations(compose_config: Compose) -> None:
         (("rollout=server", "rollout.base_url='http://:8000/v1'"), ["rollout.base_url=http://:8000/v1"]),
         (("rollout=server", "rollout.base_url='http://me:sec/ret@host/v1'"), ["user or password"]),
         (("rollout=server", "rollout.api_key_env=NO_SUCH_KEY"), ["rollout.api_key_env=NO_SUCH_KEY", "export"]),
-        (("rollout=server", "rollout.api_key_env=sk-secret"), ["not the key itself", "remove .hydra"]),
+        (("rollout=server", "rollout.api_key_env=sk-secret"), ["not the key itself"]),
         (
             ("rollout=server", "rollout.api_key_env=gsk_secretCanary0123456789"),
             ["rollout.api_key_env", "not the key itself"],

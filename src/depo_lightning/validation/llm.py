@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterator
 from importlib.util import find_spec
 from typing import Any
-from urllib.parse import urlsplit
 
 from depo_lightning.agents.chat_model import Answer
 from depo_lightning.agents.llm_teacher import readable_turn
@@ -16,8 +15,6 @@ from depo_lightning.config import Config
 from depo_lightning.config.llm import EndpointConfig, ExchangeConfig, LocalModelConfig
 from depo_lightning.validation.rules import (
     COUNT,
-    ENV_NAME,
-    NOT_THE_KEY,
     POSITIVE,
     Rule,
     at_least,
@@ -25,6 +22,7 @@ from depo_lightning.validation.rules import (
     positive,
     rule_faults,
 )
+from depo_lightning.validation.servers import address_faults, key_name_faults
 
 _DTYPES = ("auto", "bfloat16", "float16", "float32", "float64")
 _DEVICE = re.compile(r"cpu|mps|cuda(:[0-9]{1,3})?")
@@ -76,15 +74,8 @@ def faults(config: Config) -> Iterator[str]:
 
 
 def _endpoint_faults(section: str, node: EndpointConfig) -> Iterator[str]:
-    if "@" in node.base_url.partition("://")[2].partition("/")[0]:
-        yield f"{section}.base_url: holds a password; remove it: {section}.api_key_env names where a key is"
-    elif not _is_address(node.base_url):
-        yield (
-            f"{section}.base_url={node.base_url!r}: must be an http or https URL with a host and, if any, a port up "
-            "to 65535, such as http://127.0.0.1:8000/v1"
-        )
-    if node.api_key_env is not None and not ENV_NAME.fullmatch(node.api_key_env):  # it may be the key: not repeated
-        yield f"{section}.api_key_env: must be the name of an environment variable {NOT_THE_KEY}"
+    yield from address_faults(section, node.base_url)
+    yield from key_name_faults(section, node.api_key_env)
     if node.max_tokens_field not in _TOKEN_FIELDS:
         yield f"{section}.max_tokens_field={node.max_tokens_field!r}: choose from {list(_TOKEN_FIELDS)}"
     if node.limits.budget_cost is not None and (node.prices.input is None or node.prices.output is None):
@@ -92,15 +83,6 @@ def _endpoint_faults(section: str, node: EndpointConfig) -> Iterator[str]:
             f"{section}.limits.budget_cost={node.limits.budget_cost}: needs prices; "
             f"set {section}.prices.input and .output, per million tokens"
         )
-
-
-def _is_address(text: str) -> bool:
-    """Whether a text is a URL that an HTTP client takes."""
-    try:
-        url = urlsplit(text)
-        return url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0 and not re.search(r"\s", text)
-    except ValueError:  # of half an IPv6 address, or a port above 65535
-        return False
 
 
 def _prompt_faults(section: str, node: Any) -> Iterator[str]:

@@ -4,22 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from importlib.util import find_spec
-from urllib.parse import urlsplit
 
 from depo_lightning import envs
 from depo_lightning.agents.http_key import key_fault
 from depo_lightning.config import Backend, Config, RolloutConfig, ServerRolloutConfig
-from depo_lightning.validation.rules import (
-    COUNT,
-    ENV_NAME,
-    NOT_THE_KEY,
-    POSITIVE,
-    Rule,
-    address,
-    at_least,
-    positive,
-    rule_faults,
-)
+from depo_lightning.validation.rules import COUNT, POSITIVE, Rule, at_least, positive, rule_faults
+from depo_lightning.validation.servers import address_faults, key_name_faults
 
 RULES: tuple[Rule, ...] = (
     ("rollout.test_tasks", at_least(2), "must be at least 2, or there is no standard error"),
@@ -62,21 +52,8 @@ def _backend(rollout: RolloutConfig) -> Backend:
 def _server_faults(server: ServerRolloutConfig) -> Iterator[str]:
     if find_spec("openai") is None:
         yield 'rollout=server: the package openai is not installed; run pip install -e ".[http]"'
-    yield from _address_faults(server.base_url)
-    name = server.api_key_env
-    if name is not None and not ENV_NAME.fullmatch(name):
-        yield (
-            f"rollout.api_key_env: must be the name of an environment variable {NOT_THE_KEY}, which is not shown here; "
-            "if it was the key, remove .hydra in the run's directory, where Hydra noted the command line"
-        )
-    elif fault := key_fault("rollout.api_key_env", name):
+    yield from address_faults("rollout", server.base_url)
+    named = list(key_name_faults("rollout", server.api_key_env))
+    yield from named
+    if not named and (fault := key_fault("rollout.api_key_env", server.api_key_env)):
         yield fault
-
-
-def _address_faults(url: str) -> Iterator[str]:
-    """Faults of a base URL; one with a user or password is in no message, log or file but where it was written."""
-    sound = address(url)
-    if "@" in (urlsplit(url).netloc if sound else url):
-        yield "rollout.base_url: holds a user or password, which would stand in every log; use rollout.api_key_env"
-    elif not sound:
-        yield f"rollout.base_url={url}: must be an address such as http://localhost:8000/v1"

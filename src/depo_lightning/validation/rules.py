@@ -7,7 +7,6 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from operator import attrgetter
 from typing import Any
-from urllib.parse import urlsplit
 
 Rule = tuple[str, Callable[[Any], bool], str]
 
@@ -22,15 +21,6 @@ def positive(value: Any) -> bool:
 
 def probability(value: float) -> bool:
     return 0 <= value <= 1
-
-
-def address(value: str) -> bool:
-    """Whether it is a URL that an HTTP client takes."""
-    try:
-        url = urlsplit(value)
-        return url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0 and not re.search(r"\s", value)
-    except ValueError:  # a port above 65535, brackets that do not close
-        return False
 
 
 def seed(value: int) -> bool:
