@@ -14,7 +14,8 @@ from depo_lightning.config import Config
 from depo_lightning.config.llm import LocalTeacherConfig
 from depo_lightning.errors import ConfigError
 from depo_lightning.validation import validate
-from depo_lightning.validation.llm import _is_address, needs
+from depo_lightning.validation.llm import needs
+from depo_lightning.validation.servers import _is_address
 
 Compose = Callable[..., Config]
 CANARY = "gsk_CanaryCanary0123456789"
