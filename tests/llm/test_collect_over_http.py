@@ -225,7 +225,7 @@ def test_only_what_changes_answers_is_in_the_key(compose_config: Compose) -> Non
         *(("teacher.proposals", Proposing.distinct), ("teacher.max_tokens", 9), ("teacher.native_n", False)),
     ):
         assert key(field, value) != same
-    assert "examples" not in llm_identity(config.teacher)["prompts"]  # as before there were any
+    assert "examples" not in llm_identity("teacher", config.teacher)["prompts"]  # as before there were any
 
 
 def test_a_missing_key_or_extra_is_told_before_work_and_only_where_it_is_needed(

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
+from safetensors.torch import save_file
 
 from depo_lightning import model_source
 from depo_lightning.config.llm import LocalRephraserConfig, LocalTeacherConfig
@@ -27,10 +29,10 @@ def forget() -> Iterator[None]:
 @pytest.mark.parametrize(("section", "kind"), [("teacher", LocalTeacherConfig), ("rephraser", LocalRephraserConfig)])
 def test_other_weights_at_the_same_path_are_another_model(section: str, kind: type, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
-    (tmp_path / "model.safetensors").write_bytes(b"0" * 64)
+    save_file({"weight": torch.zeros(4)}, tmp_path / "model.safetensors")
     (tmp_path / "tiny.gguf").write_bytes(b"0" * 64)
-    plain = kind(model=str(tmp_path), prompts={})
-    packed = kind(model=str(tmp_path), gguf_file="tiny.gguf", prompts={})
+    plain = kind(model=str(tmp_path))
+    packed = kind(model=str(tmp_path), gguf_file="tiny.gguf")
 
     def identities() -> list[object]:
         model_source._find.cache_clear()
@@ -39,7 +41,7 @@ def test_other_weights_at_the_same_path_are_another_model(section: str, kind: ty
     first = identities()
     assert identities() == first
     assert first[0] != first[1]
-    (tmp_path / "model.safetensors").write_bytes(b"1" * 64)
+    save_file({"weight": torch.ones(4)}, tmp_path / "model.safetensors")
     second = identities()
     assert second[0] != first[0]
     assert second[1] == first[1]  # its weights are in the other file
@@ -49,7 +51,7 @@ def test_other_weights_at_the_same_path_are_another_model(section: str, kind: ty
 
 def test_a_local_model_that_is_not_there_is_told_by_its_own_field(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"teacher\.model='.*nowhere': no such directory"):
-        llm_identity("teacher", LocalTeacherConfig(model=str(tmp_path / "nowhere"), prompts={}))
+        llm_identity("teacher", LocalTeacherConfig(model=str(tmp_path / "nowhere")))
 
 
 def test_a_key_goes_to_the_server_that_gave_it() -> None:
