@@ -39,6 +39,7 @@ def computed(tmp_path: Path) -> Counter[tuple[str, str]]:
     return Counter((entry["stage"], entry["key"]) for entry in account if entry["event"] == "computed")
 
 
+@pytest.mark.slow
 def test_equal_to_the_bit_to_separate_runs(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     done = run(*GRID, "alpha1=0,3", "alpha2=2")
