@@ -234,7 +234,9 @@ def test_a_missing_key_or_extra_is_told_before_work_and_only_where_it_is_needed(
     server = serve(key="k")
     monkeypatch.delenv("NO_KEY", raising=False)
     few = overrides(server, "search.tasks=1", "teacher.api_key_env=NO_KEY")
-    with pytest.raises(ConfigError, match=r"api_key_env=NO_KEY: the environment variable is not set; export NO_KEY=…"):
+    with pytest.raises(
+        ConfigError, match=r"api_key_env=NO_KEY: this environment variable is not set, or blank; export NO_KEY=…"
+    ):
         run(compose_config(*few))
     monkeypatch.setenv("NO_KEY", "two words")
     with pytest.raises(ConfigError, match="blanks") as caught:

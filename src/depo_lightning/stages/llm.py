@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from depo_lightning.agents.account import Account, Budget, Prices
+from depo_lightning.agents.http_key import read_key
 from depo_lightning.agents.prompts import Exchange
 from depo_lightning.config.llm import EndpointConfig, LocalModelConfig
 from depo_lightning.model_source import find_local
@@ -62,7 +62,7 @@ def chat_model(node: Any, account: Account) -> ChatModel:
         from depo_lightning.agents.endpoint import Endpoint, EndpointSettings
         from depo_lightning.agents.pacing import Limits
 
-        key = os.environ.get(node.api_key_env, "").strip() if node.api_key_env else None
+        key = read_key(node.api_key_env)
         own = settings(EndpointSettings, node, key_name=node.api_key_env, key=key)
         return Endpoint(own, settings(Limits, node.limits), account)
     from depo_lightning.agents.local_chat import LocalChat, LocalSettings

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 from importlib.util import find_spec
 from typing import Any
 
 from depo_lightning.agents.chat_model import Answer
+from depo_lightning.agents.http_key import key_fault
 from depo_lightning.agents.llm_teacher import readable_turn
 from depo_lightning.agents.prompts import placeholders
 from depo_lightning.config import Config
@@ -118,14 +118,8 @@ def needs(section: str, node: Any) -> Iterator[str]:
         return
     if find_spec("openai") is None:
         yield f'{section}.base_url={node.base_url}: the client is not installed; run pip install -e ".[http]"'
-    key = os.environ.get(node.api_key_env, "").strip() if node.api_key_env is not None else "none"
-    if not key:
-        yield (
-            f"{section}.api_key_env={node.api_key_env}: the environment variable is not set; export "
-            f"{node.api_key_env}=…, or write {section}.api_key_env=null for a server that wants no key"
-        )
-    elif not re.fullmatch(r"[!-~]+", key):  # an HTTP header takes no other; the client's message would quote the key
-        yield f"{section}.api_key_env={node.api_key_env}: it holds blanks, line ends or accents; export it anew"
+    if fault := key_fault(f"{section}.api_key_env", node.api_key_env):
+        yield fault
 
 
 def _device_faults(section: str, device: str | None) -> Iterator[str]:
