@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from copy import deepcopy
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from tests.modules.miniature import train
 from transformers import LlamaForCausalLM
 
 from depo_lightning.config import LoraConfig, TrainerConfig
@@ -17,7 +19,20 @@ from depo_lightning.objectives import ObjectiveSettings
 from depo_lightning.stages.policies import in_training_dtype, trainable
 from depo_lightning.stages.training import computing, fit
 
-MIXED = TrainerConfig(precision="bf16-mixed", threads=1)
+MIX: dict[str, Any] = {"precision": "bf16-mixed"}
+MIXED = TrainerConfig(**MIX, threads=1)
+
+
+def test_layers_computed_again_give_the_same_training(
+    model: LlamaForCausalLM, samples: list[PreferenceSample], tmp_path: Path
+) -> None:
+    (curves, weights), (expected, expected_weights) = (
+        train("depo", model, samples, tmp_path / f"{again}", Packing(200), **MIX, gradient_checkpointing=again)
+        for again in (True, False)
+    )
+    assert [row["grad_norm"] for row in curves] == pytest.approx([row["grad_norm"] for row in expected], rel=0.05)
+    start = torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
+    assert (weights - expected_weights).norm() < 0.05 * (expected_weights - start).norm()
 
 
 @pytest.mark.parametrize("packing", [None, Packing(200)])

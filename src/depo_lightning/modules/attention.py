@@ -6,9 +6,9 @@ pairs of tokens that see each other, however many trees a pass holds. No mask of
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from functools import cache
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import cache, partial
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -144,13 +144,14 @@ class _PackedAttention(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, layout: Layout, scale: float | None) -> Tensor:
         ctx.layout, ctx.scale, ctx.shapes, ctx.parts = layout, scale, (key.shape, value.shape), None
+        ctx.autocast = _autocast(query.device.type)
         wanted = any(ctx.needs_input_grad)
         if wanted and layout.checkpointing:
             ctx.save_for_backward(query, key, value)
         elif wanted:
             ctx.parts = []
         output = torch.empty_like(query, memory_format=torch.contiguous_format)
-        for part in _parts(query, key, value, layout, scale, ctx.parts is not None):
+        for part in _parts(query, key, value, layout, scale, ctx.autocast, ctx.parts is not None):
             output[:, :, part.queries] = part.result.detach()
             if ctx.parts is not None:
                 ctx.parts.append(part)
@@ -163,7 +164,7 @@ class _PackedAttention(torch.autograd.Function):
             if not saved:
                 raise RuntimeError("packed attention keeps its graph for one backward pass only")
             query, key, value = saved
-            parts: Iterable[_Part] = _parts(query, key, value, ctx.layout, ctx.scale, True)
+            parts: Iterable[_Part] = _parts(query, key, value, ctx.layout, ctx.scale, ctx.autocast, True)
         else:
             parts, ctx.parts = ctx.parts, None
         queries = torch.empty_like(gradient)
@@ -185,8 +186,21 @@ class _Part(NamedTuple):
     result: Tensor
 
 
+def _autocast(device: str) -> Callable[[], AbstractContextManager[Any]]:
+    """Autocast as it is now, to be entered later: a backward pass knows nothing of it."""
+    if not torch.is_autocast_enabled(device):
+        return nullcontext
+    return partial(torch.autocast, device, torch.get_autocast_dtype(device))
+
+
 def _parts(
-    query: Tensor, key: Tensor, value: Tensor, layout: Layout, scale: float | None, wanted: bool
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    layout: Layout,
+    scale: float | None,
+    autocast: Callable[[], AbstractContextManager[Any]],
+    wanted: bool,
 ) -> Iterator[_Part]:
     """Compute attention part by part, each with a graph of its own where gradients are wanted."""
     offset = key.shape[2] - query.shape[2]  # tokens of the base
@@ -199,7 +213,7 @@ def _parts(
             parts = query[:, :, place], keys[:, :, :seen], values[:, :, :seen]
             q, k, v = (part.detach().requires_grad_(wanted) for part in parts)
             mask = layout.mask(stop - start, seen, query)
-            with torch.set_grad_enabled(wanted):
+            with torch.set_grad_enabled(wanted), autocast():
                 result = scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=scale, enable_gqa=grouped)
             yield _Part(stretch, place, (q, k, v), result)
 
