@@ -11,7 +11,16 @@ import numpy as np
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
-from transformers import Gemma2Config, Gemma2ForCausalLM, LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
+from transformers import (
+    DeepseekV3Config,
+    DeepseekV3ForCausalLM,
+    Gemma2Config,
+    Gemma2ForCausalLM,
+    LlamaConfig,
+    LlamaForCausalLM,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+)
 
 from depo_lightning.data import Packing, PreferenceData, PreferenceSample
 from depo_lightning.data.packing import Branch, pack
@@ -144,6 +153,21 @@ def test_sharing_prefixes_changes_neither_log_probabilities_nor_gradients(
             assert torch.allclose(branches, pairs, rtol=tolerance, atol=tolerance)
             assert not branches.requires_grad
             assert worst(gradients(model, logps), slopes) < tolerance
+
+
+def test_values_may_be_narrower_than_keys() -> None:
+    widths = {"kv_lora_rank": 8, "q_lora_rank": 8, "qk_rope_head_dim": 4, "qk_nope_head_dim": 8, "v_head_dim": 6}
+    dense = DeepseekV3Config(**{**SHAPE, "num_key_value_heads": 4, **widths, "first_k_dense_replace": 2})
+    model, data = DeepseekV3ForCausalLM(dense), forest(0)
+    assert supports_packing(model)
+    expected, _ = padded(model, data)
+    slopes = gradients(model, expected)
+    for checkpointing in (False, True):
+        if checkpointing:
+            model.train().gradient_checkpointing_enable({"use_reentrant": False})
+        logps, _ = packed_logps(model, packed(data, Packing(200)))
+        assert torch.allclose(logps, expected, rtol=1e-5, atol=1e-5)
+        assert worst(gradients(model, logps), slopes) < 1e-5
 
 
 def test_a_pieced_head_gives_the_same_gradients(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -143,14 +143,14 @@ class _PackedAttention(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, layout: Layout, scale: float | None) -> Tensor:
-        ctx.layout, ctx.scale, ctx.shapes, ctx.parts = layout, scale, (key.shape, value.shape), None
+        ctx.layout, ctx.scale, ctx.shapes, ctx.parts = layout, scale, (query.shape, key.shape, value.shape), None
         ctx.autocast = _autocast(query.device.type)
         wanted = any(ctx.needs_input_grad)
         if wanted and layout.checkpointing:
             ctx.save_for_backward(query, key, value)
         elif wanted:
             ctx.parts = []
-        output = torch.empty_like(query, memory_format=torch.contiguous_format)
+        output = query.new_empty(*query.shape[:-1], value.shape[-1])  # values may be of another width than queries
         for part in _parts(query, key, value, layout, scale, ctx.autocast, ctx.parts is not None):
             output[:, :, part.queries] = part.result.detach()
             if ctx.parts is not None:
@@ -167,8 +167,7 @@ class _PackedAttention(torch.autograd.Function):
             parts: Iterable[_Part] = _parts(query, key, value, ctx.layout, ctx.scale, ctx.autocast, True)
         else:
             parts, ctx.parts = ctx.parts, None
-        queries = torch.empty_like(gradient)
-        keys, values = (gradient.new_zeros(shape) for shape in ctx.shapes)
+        queries, keys, values = (gradient.new_zeros(shape) for shape in ctx.shapes)
         for part in parts:
             own, seen_keys, seen_values = torch.autograd.grad(part.result, part.inputs, gradient[:, :, part.queries])
             queries[:, :, part.queries] = own
