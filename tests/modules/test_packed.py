@@ -16,6 +16,8 @@ from transformers import (
     DeepseekV3ForCausalLM,
     Gemma2Config,
     Gemma2ForCausalLM,
+    GPT2Config,
+    GPT2LMHeadModel,
     LlamaConfig,
     LlamaForCausalLM,
     Qwen2Config,
@@ -263,6 +265,13 @@ def test_what_packed_attention_cannot_do_is_told() -> None:
     assert supports_packing(llama())
     assert supports_packing(with_lora(llama()))
     assert not supports_packing(llama(attention_dropout=0.1))
+    gpt2 = {"vocab_size": VOCABULARY, "n_embd": 32, "n_layer": 2, "n_head": 4}
+    assert not supports_packing(GPT2LMHeadModel(GPT2Config(**gpt2)))
+    assert supports_packing(GPT2LMHeadModel(GPT2Config(**gpt2, attn_pdrop=0.0)))
+    drops = llama(attention_dropout=0.1)
+    packed_logps(drops.eval(), packed(forest(0), Packing()))
+    with pytest.raises(ConfigError, match="dropout"):
+        packed_logps(drops.train(), packed(forest(0), Packing()))
     gemma = Gemma2Config(**SHAPE, head_dim=8, layer_types=["full_attention"] * 2)
     assert not supports_packing(Gemma2ForCausalLM(gemma))
     with pytest.raises(ConfigError, match="softcap"):

@@ -94,7 +94,7 @@ def supports_packing(model: Any) -> bool:
     config = model.config.get_text_config()
     kinds = set(getattr(config, "layer_types", None) or ()) - {"full_attention"}
     base = model.get_base_model() if hasattr(model, "get_base_model") else model
-    others = ("sliding_window", "attention_dropout", "attn_logit_softcapping")
+    others = ("sliding_window", "attention_dropout", "attn_pdrop", "attn_logit_softcapping")
     plain = not kinds and not any(getattr(config, name, None) for name in others)
     return bool(getattr(base, "_supports_attention_backend", False)) and plain
 
@@ -115,7 +115,7 @@ def _attention(
         ConfigError: the model asks its attention for more than attention.
     """
     assert layout is not None
-    if asked := [name for name in _BEYOND if kwargs.get(name) is not None]:
+    if asked := [name for name in _BEYOND if kwargs.get(name) is not None] + ["dropout"] * bool(kwargs.get("dropout")):
         raise ConfigError(f"trainer.packing=prefix: the model's attention has {asked}; set trainer.packing=padding")
     layer: Any = module.layer_idx
     if layout.keep:
