@@ -10,8 +10,20 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from tests.rollouts.world import MODEL, RENDERER, SETTINGS, TASKS, TOKENIZER, FakeEnv, adapted, gpt2, llama, record
-from transformers import PreTrainedModel
+from tests.rollouts.world import (
+    MODEL,
+    RENDERER,
+    SETTINGS,
+    TASKS,
+    TOKENIZER,
+    FakeEnv,
+    adapted,
+    gpt2,
+    llama,
+    randomised,
+    record,
+)
+from transformers import MistralConfig, MistralForCausalLM, PreTrainedModel
 
 from depo_lightning.agents.react import FormatError, parse_turn
 from depo_lightning.envs.base import StepResult, TextEnv
@@ -186,6 +198,17 @@ def test_faults_are_the_users() -> None:
     model.config.sliding_window = 64
     with pytest.raises(ConfigError, match="sliding_attention"):
         play(model, RENDERER, FakeEnv, [0], SETTINGS)
+
+
+def test_a_window_that_has_no_layer_types_counts() -> None:
+    shape = {"hidden_size": 32, "num_hidden_layers": 2, "intermediate_size": 48, "num_attention_heads": 4}
+    config = MistralConfig(vocab_size=len(TOKENIZER), **shape, num_key_value_heads=4, sliding_window=48)
+    model = randomised(MistralForCausalLM(config), 2.5)
+    with pytest.raises(ConfigError, match="window"):
+        play(model, RENDERER, FakeEnv, [0], SETTINGS)
+    model.config.sliding_window = SETTINGS.max_context
+    played = play(model, RENDERER, FakeEnv, [0], SETTINGS)
+    assert [(s.observation, s.text, s.tokens, s.valid) for s in played[0].steps] == oracle(model, 0, 1.0)
 
 
 def test_processes_change_nothing() -> None:

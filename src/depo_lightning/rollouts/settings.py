@@ -74,8 +74,9 @@ def check_play(model: nn.Module, tasks: Sequence[int], settings: RolloutSettings
     longest = getattr(config, "max_position_embeddings", None) or settings.max_context
     if settings.max_context > longest:
         faults.append(f"rollout.max_context={settings.max_context}: the model reads {longest} tokens; lower it")
-    kinds = set(getattr(config, "layer_types", None) or ()) - {"full_attention"}
     window = getattr(config, "sliding_window", None)
+    without_types = ("sliding_attention",) if window else ()  # Mistral's layers are all of one kind
+    kinds = set(getattr(config, "layer_types", None) or without_types) - {"full_attention"}
     if kinds and not (kinds == {"sliding_attention"} and window and window >= settings.max_context):
         faults.append(
             f"model: layers of kind {sorted(kinds)} do not attend to all of rollout.max_context={settings.max_context} "
