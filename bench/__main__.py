@@ -82,8 +82,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if unknown := sorted(set(options.subjects) - set(subjects())):
         parser.error(f"no such subject: {', '.join(unknown)}; there are {', '.join(subjects())}")
-    if options.repetitions < 1:
-        parser.error(f"--repetitions {options.repetitions}: at least 1")
+    if faults := _faults(options):
+        parser.error("; ".join(faults))
     store = options.store and options.store.absolute()
     settings = Settings(options.repetitions, options.quick, options.device, store, options.threads)
     machine, outcome = describe(settings.device), Outcome()
@@ -95,6 +95,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
             options.json.write_text(json.dumps(to_json(settings, machine, outcome), indent=1) + "\n")
     _print(settings, machine, outcome, options.markdown)
     return 1 if outcome.failed else 0
+
+
+def _faults(options: argparse.Namespace) -> list[str]:
+    """What would be noticed only after a measurement, or by all of them."""
+    faults = [f"--{n} {getattr(options, n)}: at least 1" for n in ("repetitions", "threads") if getattr(options, n) < 1]
+    if options.json and (options.json.is_dir() or not options.json.absolute().parent.is_dir()):
+        faults.append(f"--json {options.json}: no file can be written there")
+    if options.device == "cuda":
+        import torch
+
+        if not torch.cuda.is_available():
+            faults.append("--device cuda: torch sees no GPU here")
+    return faults
 
 
 def _print(settings: Settings, machine: dict[str, Any], outcome: Outcome, markdown: bool) -> None:

@@ -110,3 +110,19 @@ def test_an_unknown_subject_is_an_error(capsys: pytest.CaptureFixture[str]) -> N
         command.main(["no_such_subject"])
     assert stop.value.code == 2
     assert "no_such_subject" in capsys.readouterr().err
+
+
+def test_faults_of_the_arguments_are_told_before_a_measurement(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def measured(*_: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(command, "run_subject", measured)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    nowhere = tmp_path / "none" / "figures.json"
+    with pytest.raises(SystemExit) as ended:
+        command.main(["schedule", "--repetitions", "0", "--threads", "0", "--device", "cuda", "--json", str(nowhere)])
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert all(fault in said for fault in ("--repetitions 0", "--threads 0", "--device cuda", f"--json {nowhere}"))
