@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from bench import commands
@@ -20,6 +21,7 @@ ONE = (3, 3)  # the point whose own work is the yardstick
 TARGET = 1 / 4  # issue: the grid at most four times one run's preference training and evaluation
 QUICK = ["depo.epochs=1", "rollout.test_tasks=24", "rollout.validation_tasks=8"]
 SMALL = ["search.tasks=80", "bc.epochs=1", "thresholds.max_desirable=30", "thresholds.max_undesirable=10"]
+OWN = ("depo", "evaluate")  # stages that a point has of its own: a finished store may hold those of the yardstick
 SHARED = "stages=[collect,label,rephrase,bc,reference,evaluate]"
 
 
@@ -31,7 +33,7 @@ def measure(settings: Settings) -> list[Row]:
     with tempfile.TemporaryDirectory() as folder:
         shared = Path(folder) / "shared"
         if settings.store is not None:
-            copy(settings.store, shared)
+            copy(settings.store, shared, without=OWN)
         commands.run(settings, shared, [*budget, "policies=[bc]", SHARED])
         return _compare(settings, Path(folder), shared, [*budget, "policies=[bc,depo]"])
 
@@ -80,11 +82,18 @@ def _compare(settings: Settings, folder: Path, shared: Path, budget: list[str]) 
     ]
 
 
-def copy(store: Path, target: Path) -> Path:
-    """A store with the same artifacts, as hard links where the disk allows; artifacts are never changed in place."""
+def copy(store: Path, target: Path, without: Sequence[str] = ()) -> Path:
+    """A store with the same artifacts, as hard links where the disk allows; artifacts are never changed in place.
+
+    Args:
+        store: to copy.
+        target: the copy.
+        without: stages whose artifacts are left out.
+    """
     for path in sorted(store.rglob("*")):
-        place = target / path.relative_to(store)
-        if path.is_dir() or ".locks" in path.parts:
+        inside = path.relative_to(store)
+        place = target / inside
+        if path.is_dir() or ".locks" in inside.parts or inside.parts[0] in without:
             continue
         place.parent.mkdir(parents=True, exist_ok=True)
         if path.parent == store or not _linked(path, place):  # the account is appended to

@@ -126,6 +126,24 @@ def test_the_grid_is_compared_with_separate_runs_and_with_one(fake_runs: list[li
     assert (store / "account.jsonl").read_text() == ""
 
 
+def test_a_point_that_the_store_holds_is_computed_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    for stage in ("bc", "depo", "evaluate"):
+        (store / stage / "k").mkdir(parents=True)
+        (store / stage / "k" / "manifest.json").write_text("{}")
+
+    class Started(Exception):
+        """The first command."""
+
+    def run(settings: Settings, store: Path, arguments: list[str]) -> None:
+        raise Started({path.name for path in store.iterdir()})
+
+    monkeypatch.setattr(commands, "run", run)
+    with pytest.raises(Started) as first:
+        grid.measure(Settings(store=store))
+    assert first.value.args == ({"bc"},)
+
+
 def test_every_stage_is_scaled(fake_runs: list[list[str]]) -> None:
     rows = scaling.measure(Settings(repetitions=2, quick=True))
     assert [item.what.split(":")[0] for item in rows] == ["collect", "label", "bc", "reference", "KTO", "evaluate"]
