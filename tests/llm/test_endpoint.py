@@ -25,9 +25,9 @@ def ask(endpoint, count=1, seed=7, times=1):
     return asyncio.run(main())
 
 
-def ended(reason):
+def ended(reason, content="Thought: so.\nAction: drop\n"):
     """A completion that reads like a turn, whatever ended it."""
-    choice = {"message": {"content": "Thought: so.\nAction: drop\n"}, "finish_reason": reason}
+    choice = {"message": {"content": content}, "finish_reason": reason}
     return json.dumps({"choices": [choice]})
 
 
@@ -77,7 +77,11 @@ def test_what_is_sent(serve, endpoint_of):
         ((200, "<html>", {"Content-Type": "text/html"}), "malformed JSON"),
         ((200, '{"choices": []}', {}), "no choices in the answer"),
         ((200, json.dumps({"choices": [{"message": {"content": ""}}]}), {}), "empty content"),
+        ((200, "[" * 100_000, {}), "malformed JSON"),  # too deep to be read
+        ((429, "[" * 100_000, {}), "HTTP 429"),
+        ((200, ended("stop", "Thought: \ud800\nAction: drop"), {}), "content that is no text"),  # half a character
         ((200, ended("content_filter"), {}), "finish_reason content_filter"),
+        ((200, ended("\ud800"), {}), "finish_reason ?"),
         ((200, ended("error"), {}), "finish_reason error"),
         ((200, ended("tool_calls"), {}), "finish_reason tool_calls"),
     ],

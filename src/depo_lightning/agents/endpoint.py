@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
 from random import Random
@@ -12,13 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from depo_lightning.agents.account import Account
 from depo_lightning.agents.chat_model import Messages, Reply, derived_seed
+from depo_lightning.agents.http_client import connect
+from depo_lightning.agents.http_key import told
 from depo_lightning.agents.pacing import Limits, Pacer, retry_after
-from depo_lightning.agents.response import BadResponse, error_code, error_text, read_reply, redacted
+from depo_lightning.agents.response import BadResponse, error_code, error_text, read_reply
 from depo_lightning.agents.usage import total
 from depo_lightning.errors import ConfigError, DepoError, MachineError
 
 if TYPE_CHECKING:
-    from openai import APIConnectionError, APIStatusError, AsyncOpenAI
+    from openai import APIConnectionError, APIStatusError
 
 _PROBE = ({"role": "user", "content": "Answer with one word: ok"},)
 _EMPTY_TRIES = 5  # a model may mean it, so asking for ever would not help
@@ -90,17 +91,9 @@ class Endpoint:
         self._rng = Random()  # of pauses only: nothing of a result depends on it
 
     async def __aenter__(self) -> Endpoint:
-        from openai import AsyncOpenAI
-
-        for library in ("httpx", "httpx2"):  # else a line per request, in a log that is shared with others
-            logging.getLogger(library).setLevel(logging.WARNING)
         self._pacer = Pacer(self.limits)
-        self._client: AsyncOpenAI = AsyncOpenAI(
-            base_url=self.settings.base_url,
-            api_key=self.settings.key or "none",
-            max_retries=0,  # repeated here, where faults are counted
-            timeout=self.limits.timeout_s,
-        )
+        # It repeats nothing: that is done here, where faults are counted.
+        self._client = connect(self.settings.base_url, self.settings.key, self.limits.timeout_s)
         try:
             await self._request(_PROBE, 1, 0, probing=True)
         except _Refused as refusal:
@@ -258,7 +251,7 @@ class Endpoint:
         return f"{self._what}.base_url={self._clean(self.settings.base_url)}: {text}"
 
     def _clean(self, text: str) -> str:
-        return redacted(text, self.settings.key)
+        return told(text, self.settings.key)
 
 
 _START = "start the server, or correct the URL"

@@ -6,6 +6,8 @@ import json
 from typing import Any
 
 from depo_lightning.agents.chat_model import Answer, Messages, Reply
+from depo_lightning.agents.http_client import is_text, read_json
+from depo_lightning.agents.http_key import told
 from depo_lightning.agents.usage import Usage
 
 _CUT_OFF = ("length", "max_tokens", "model_length")
@@ -29,7 +31,7 @@ def read_reply(body: str, asked: Messages = ()) -> Reply:
         BadResponse: no JSON, or JSON of another shape, as a proxy or an overloaded server sends it.
     """
     try:
-        data = json.loads(body)
+        data = read_json(body)
     except ValueError as error:
         raise BadResponse("malformed JSON") from error
     choices = data.get("choices") if isinstance(data, dict) else None
@@ -48,11 +50,11 @@ def _answer(choice: Any) -> Answer:
     if not isinstance(message, dict):
         raise BadResponse("no message in the answer")
     content = message.get("content")
-    if content is not None and not isinstance(content, str):
+    if content is not None and not is_text(content):
         raise BadResponse("content that is no text")
     reason = str(choice.get("finish_reason") or "stop").lower()
     if reason not in (*_WHOLE, *_CUT_OFF):  # "content_filter", "error", "tool_calls": the text is no whole answer
-        return Answer("", complete=False, fault=f"finish_reason {' '.join(reason.split())[:40]}")
+        return Answer("", complete=False, fault=f"finish_reason {told(reason, None)[:40]}")
     return Answer(content or "", complete=reason in _WHOLE)
 
 
@@ -77,26 +79,20 @@ def _count(value: Any) -> int:
 def error_text(body: str, secret: str | None = None) -> str:
     """What a server says about an error, in one line of at most 300 characters, the secret replaced by stars."""
     try:
-        data = json.loads(body)
+        data = read_json(body)
     except ValueError:
         data = None
     found: Any = data
     for name in ("error", "message"):
         if isinstance(found, dict):
             found = found.get(name, found.get("detail", found))
-    text = found if isinstance(found, str) else body
-    return " ".join(redacted(text, secret).split())[:300]
-
-
-def redacted(text: str, secret: str | None) -> str:
-    """The text without the secret. Cut a text only afterwards: part of a key would pass."""
-    return text.replace(secret, "***") if secret else text
+    return told(found if isinstance(found, str) else body, secret)
 
 
 def error_code(body: str) -> str:
     """The `code` (else `type`) of a server's error, where it gives one."""
     try:
-        error = json.loads(body)["error"]
+        error = read_json(body)["error"]
         return str(error.get("code") or error.get("type") or "")
     except (ValueError, KeyError, TypeError, AttributeError):
         return ""

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from depo_lightning.agents.chat import Message
+from depo_lightning.agents.http_client import connect
 from depo_lightning.agents.http_key import key_fault, read_key, told
 from depo_lightning.errors import ConfigError, MachineError
 from depo_lightning.rollouts.replies import BadReply, Reply, read_models, read_reply
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _PAUSE_S, _LONGEST_PAUSE_S = 0.5, 8.0  # before asking again what was answered badly; the client's own pauses are alike
-for _noisy in ("httpx", "httpx2", "openai"):
-    logging.getLogger(_noisy).setLevel(logging.WARNING)  # a line per request, otherwise
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,22 +59,16 @@ class Endpoint:
     """
 
     def __init__(self, server: ServerSettings) -> None:
-        try:
-            from openai import AsyncOpenAI
-        except ImportError as error:
-            raise ConfigError(
-                'rollout=server: the package openai is not installed; run pip install -e ".[http]"'
-            ) from error
         if fault := key_fault("rollout.api_key_env", server.api_key_env):
             raise ConfigError(fault)
         self.server = server
         self._key = read_key(server.api_key_env)
-        self._client = AsyncOpenAI(
-            api_key=self._key or "none",  # without one, the client would take OPENAI_API_KEY, which is another server's
-            base_url=server.base_url,
-            timeout=server.timeout,
-            max_retries=server.retries,
-        )
+        try:
+            self._client = connect(server.base_url, self._key, server.timeout, server.retries)
+        except ImportError as error:
+            raise ConfigError(
+                'rollout=server: the package openai is not installed; run pip install -e ".[http]"'
+            ) from error
 
     async def __aenter__(self) -> Endpoint:
         return self

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from depo_lightning.agents.http_client import is_text, read_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ def read_reply(body: str) -> Reply:
         raise BadReply(f"finish_reason {reason!r}", body)
     message = choice.get("message")
     text = message.get("content") if isinstance(message, dict) else message
-    if not isinstance(message, dict) or not _is_text(text):
+    if not isinstance(message, dict) or not (text is None or is_text(text)):
         raise BadReply("no text of a message", body)
     return Reply(text or "", reason == "length", _ids(choice.get("token_ids")))
 
@@ -72,17 +73,12 @@ def read_models(body: str) -> dict[str, int | None]:
 
 def _object(body: str) -> dict[str, Any]:
     try:
-        data = json.loads(body)
-    except (ValueError, RecursionError) as error:
+        data = read_json(body)
+    except ValueError as error:
         raise BadReply("what is no JSON", body) from error
     if not isinstance(data, dict):
         raise BadReply("no JSON object", body)
     return data
-
-
-def _is_text(value: Any) -> bool:
-    """Whether it is None, or characters that a file takes: JSON may hold halves of characters."""
-    return value is None or (isinstance(value, str) and not any("\ud800" <= letter <= "\udfff" for letter in value))
 
 
 def _ids(value: Any) -> list[int] | None:
