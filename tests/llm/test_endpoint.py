@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+from depo_lightning.agents.account import Prices
 from depo_lightning.agents.chat_model import derived_seed
 from depo_lightning.agents.pacing import retry_after
 from depo_lightning.agents.response import BadResponse, error_text, read_reply
@@ -244,6 +245,23 @@ def test_reading_answers():
     assert error_text("a\n  b" * 300) == ("a b" * 300)[:300]
 
 
+@pytest.mark.parametrize(
+    ("told", "estimated"),
+    [
+        ({"prompt_tokens": 9, "completion_tokens": 0}, False),  # an empty answer
+        ({"prompt_tokens": 9, "total_tokens": 700}, True),
+        ({"completion_tokens": 9}, True),
+        ({"prompt_tokens": "9", "completion_tokens": "2"}, True),
+        ({"prompt_tokens": 9, "completion_tokens": 2, "prompt_tokens_details": {"cached_tokens": 99}}, False),
+    ],
+)
+def test_half_a_count_is_none_and_no_usage_costs_less_than_nothing(told, estimated):
+    reply = read_reply(json.dumps({**COMPLETION, "usage": told}), ASKED)
+    assert reply.estimated is estimated
+    assert reply.usage.completion_tokens > 0 or told.get("completion_tokens") == 0
+    assert Prices(input=1.0, cached_input=0.0, output=0.0).cost(reply.usage) >= 0
+
+
 def test_a_key_across_the_cut_is_not_told_in_part():
     key = "sk-canary-0123456789"
     for before in range(270, 310):
@@ -267,10 +285,34 @@ def test_a_budget_binds_where_the_server_counts_no_tokens(serve, endpoint_of, tm
 
 @pytest.mark.parametrize(
     ("header", "seconds"),
-    [("2", 2), ("0.5", 0.5), ("-3", 0), ("9999", 60), ("soon", None), (None, None), ("nan", None)],
+    [
+        ("2", 2),
+        ("0.5", 0.5),
+        ("-3", 0),
+        ("9999", 60),
+        ("soon", None),
+        (None, None),
+        ("nan", None),
+        (f"1 Jan {'9' * 20} 00:00", None),
+    ],
 )
 def test_retry_after(header, seconds):
     assert retry_after(header, 60) == seconds
+
+
+@pytest.mark.parametrize("wish", ["0", "-1", "Wed, 21 Oct 2015 07:28:00 GMT"])
+def test_a_server_that_wishes_for_no_pause_does_not_use_up_the_attempts(serve, endpoint_of, wish):
+    server = serve(answer=echo)
+    endpoint = endpoint_of(server, retries=3, backoff_s=0.1)
+
+    async def main():
+        async with endpoint:
+            server.script += [(429, "{}", {"Retry-After": wish})] * 3
+            started = time.monotonic()
+            await endpoint.ask(ASKED, 1, 7)
+            return time.monotonic() - started
+
+    assert asyncio.run(main()) >= 0.5 * (0.1 + 0.2 + 0.4)  # at least half of each longest pause
 
 
 def test_retry_after_a_date():

@@ -161,10 +161,10 @@ class Endpoint:
                 self.account.fault(useless[0])
                 continue
             if attempt < self.limits.retries:
-                pause = self.limits.backoff(attempt, self._rng) if fault.pause is None else fault.pause
                 if fault.pause is not None:
                     self._pacer.pause(fault.pause)
-                await asyncio.sleep(pause)
+                # A wish for no pause, or for one that a wrong clock puts in the past, must not use up the attempts.
+                await asyncio.sleep(fault.pause or self.limits.backoff(attempt, self._rng))
         raise MachineError(
             self._told(
                 f"gave no answer in {self.limits.retries + 1} attempts, the last: {fault.kind}{_colon(fault.text)}"

@@ -64,12 +64,13 @@ def _estimate(message: Any) -> int:
 
 
 def _usage(row: Any) -> Usage | None:
-    """The server's count; None where there is none."""
-    if not isinstance(row, dict) or not _count(row.get("prompt_tokens")):
+    """The server's count; None where there is none of both what was read and what was written."""
+    if not isinstance(row, dict) or not isinstance(row.get("completion_tokens"), int):
         return None
+    asked, written = _count(row.get("prompt_tokens")), _count(row["completion_tokens"])
     details = row.get("prompt_tokens_details")
-    cached = details.get("cached_tokens") if isinstance(details, dict) else 0
-    return Usage(1, _count(row.get("prompt_tokens")), _count(row.get("completion_tokens")), _count(cached))
+    cached = _count(details.get("cached_tokens")) if isinstance(details, dict) else 0
+    return Usage(1, asked, written, min(cached, asked)) if asked else None
 
 
 def _count(value: Any) -> int:
