@@ -10,6 +10,7 @@ from types import TracebackType
 from depo_lightning.agents.chat_model import Answer, ChatModel, derived_seed
 from depo_lightning.agents.prompts import Exchange, fill, shown
 from depo_lightning.collect.aio import map_limited
+from depo_lightning.collect.rephrase import Rewrites
 from depo_lightning.trajectory import Step
 
 _LEAD = re.compile(r"\s*(?:\*\*)?(?:shorter |new |rewritten )?thought(?:\*\*)?\s*:(?:\*\*)?\s*", re.IGNORECASE)
@@ -50,20 +51,24 @@ class LLMRephraser:
     ) -> None:
         await self.model.__aexit__(kind, error, trace)
 
-    async def shorten(self, steps: Sequence[Step]) -> list[str | None]:
-        """See `Rephraser.shorten`."""
-        return await map_limited(self._shorten, steps, _AT_A_TIME)
+    async def shorten(self, steps: Sequence[Step]) -> Rewrites:
+        """See `Rephraser.shorten`; the thoughts say whether a question for them was refused."""
+        found = await map_limited(self._shorten, steps, _AT_A_TIME)
+        rewrites = Rewrites(thought for thought, _ in found)
+        rewrites.refused = next((refused for _, refused in found if refused), "")
+        return rewrites
 
-    async def _shorten(self, step: Step) -> str | None:
+    async def _shorten(self, step: Step) -> tuple[str | None, str]:
+        """The thought, if there is one, and why the question was refused, if it was."""
         if not step.thought:
-            return step.thought
+            return step.thought, ""
         messages = [
             {"role": "system", "content": self.prompts.system},
             *shown(self.prompts.examples),
             {"role": "user", "content": fill(self.prompts.question, thought=step.thought, action=step.action)},
         ]
         reply = await self.model.ask(messages, 1, derived_seed(step.thought, step.action))
-        return next((thought for thought in map(_thought, reply.answers) if thought), None)
+        return next((thought for thought in map(_thought, reply.answers) if thought), None), reply.refused
 
 
 def _thought(answer: Answer) -> str | None:

@@ -25,6 +25,16 @@ class Rephraser(Protocol):
         ...
 
 
+class Rewrites(list[str | None]):
+    """A rephraser's thoughts.
+
+    Attributes:
+        refused: why a question for them was refused, so that an answer is missing that might have been; else empty.
+    """
+
+    refused = ""
+
+
 class NoneRephraser:
     """Leaves every thought as it is."""
 
@@ -92,6 +102,7 @@ class RephraseReport:
         steps, changed_steps: the same for their steps.
         rejected_steps: rewrites thrown away, the original kept.
         rejected: those, by reason.
+        refused: why questions were refused, once per episode that lacks their answers.
         words_before, words_after: words in the thoughts of all desirable episodes.
     """
 
@@ -103,6 +114,7 @@ class RephraseReport:
     words_before: int
     words_after: int
     rejected: dict[str, int] = field(default_factory=dict)
+    refused: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
         """The report as plain values."""
@@ -127,7 +139,8 @@ def rephrase(
         rephraser: writes the thoughts.
         concurrency: episodes in flight at a time.
         phrases: the environment's, which tell what an object is called (`TextEnv.phrases`).
-        journal: episodes that it holds are not asked for; each answered one is added.
+        journal: episodes that it holds are not asked for; each answered one is added, unless it lost answers to
+            refusals.
 
     Returns:
         All episodes in the given order, and the report.
@@ -136,7 +149,7 @@ def rephrase(
         DataError: the rephraser returned another number of thoughts than there are steps.
     """
     chosen = [item for item in trajectories if item.label is Label.DESIRABLE]
-    answers = run_async(_ask(chosen, rephraser, concurrency, journal))
+    answers, refused = run_async(_ask(chosen, rephraser, concurrency, journal))
     judge = _Judge(Grounding(phrases))
     rewritten: dict[str, Trajectory] = {}
     for item, thoughts in zip(chosen, answers, strict=True):
@@ -157,19 +170,24 @@ def rephrase(
         words_before=_words(chosen),
         words_after=_words(rewritten.values()),
         rejected=dict(judge.rejected.most_common()),
+        refused=refused,
     )
     return [rewritten.get(item.id, item) for item in trajectories], report
 
 
 async def _ask(
     chosen: Sequence[Trajectory], rephraser: Rephraser, concurrency: int, journal: Journal | None
-) -> list[Sequence[str | None]]:
-    """The rephraser's thoughts for every episode that the journal does not hold."""
+) -> tuple[list[Sequence[str | None]], list[str]]:
+    """The thoughts for every episode, from the journal or the rephraser, and why it was refused some."""
     known = {row["id"]: row["thoughts"] for row in journal.rows} if journal is not None else {}
+    refused: list[str] = []
 
     async def ask(item: Trajectory) -> None:
-        known[item.id] = list(await rephraser.shorten(item.steps))
-        if journal is not None:
+        found = await rephraser.shorten(item.steps)
+        known[item.id] = list(found)
+        if isinstance(found, Rewrites) and found.refused:
+            refused.append(found.refused)
+        elif journal is not None:
             journal.append({"id": item.id, "thoughts": known[item.id]})
 
     left = [item for item in chosen if item.id not in known]
@@ -177,7 +195,7 @@ async def _ask(
         if left and isinstance(rephraser, AbstractAsyncContextManager):
             await stack.enter_async_context(rephraser)
         await map_limited(ask, left, concurrency)
-    return [known[item.id] for item in chosen]
+    return [known[item.id] for item in chosen], refused
 
 
 class _Judge:

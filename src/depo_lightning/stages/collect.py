@@ -14,11 +14,10 @@ from depo_lightning.agents.account import refusal_remedy
 from depo_lightning.choices import Proposing
 from depo_lightning.config import Config, TeacherConfig
 from depo_lightning.envs import Split
-from depo_lightning.errors import MachineError
 from depo_lightning.processes import cores
-from depo_lightning.progress import bar, console
+from depo_lightning.progress import bar
 from depo_lightning.stages.context import TRAJECTORIES, Context, plain, settings
-from depo_lightning.stages.llm import chat_model, is_llm, kept_account, llm_identity, told
+from depo_lightning.stages.llm import chat_model, check_broken, is_llm, kept_account, llm_identity, told
 from depo_lightning.store import PROGRESS, Stage
 from depo_lightning.trajectory import Trajectory, read_jsonl, write_jsonl
 from depo_lightning.validation.llm import needs
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
 
 REPORT = "report.json"
 TREES = "trees.jsonl"
-_BROKEN = 0.05  # share of crashed searches that is still published; the same of those that lack refused turns
 
 
 def collect_stage(config: Config, context: Context) -> Stage:
@@ -100,33 +98,11 @@ def _trees(
             on_tree=on_tree,
             journal=journal,
         )
-    _check_broken("crashed", [report.error for report in reports])
-    _check_broken("lost turns to refused questions", [report.refused for report in reports], refusal_remedy("teacher"))
+    errors = [report.error for report in reports if report.error]
+    check_broken(errors, len(reports), "searches crashed")
+    refused = [report.refused for report in reports if report.refused]
+    check_broken(refused, len(reports), "searches lost turns to refused questions", refusal_remedy("teacher"))
     return reports, trajectories
-
-
-def _check_broken(what: str, reasons: list[str], remedy: str = "") -> None:
-    """A few broken trees are told; more are not what was asked for, and not published.
-
-    Args:
-        what: befell them.
-        reasons: one per tree, empty where nothing did.
-        remedy: for that.
-
-    Raises:
-        MachineError: more than one tree in twenty is broken.
-    """
-    broken = [reason for reason in reasons if reason]
-    if not broken:
-        return
-    told = f"{len(broken)} of {len(reasons)} searches {what}, the first with: {broken[0]}"
-    advice = f"; {remedy}" if remedy else ""
-    if len(broken) > _BROKEN * len(reasons):
-        raise MachineError(
-            f"{told}; nothing is published{advice}. What a language model was asked for is kept: the same command "
-            "searches only these trees again"
-        )
-    console.print(f"  WARNING: {told}{advice}", markup=False, style="yellow")
 
 
 def _scripted_teacher(env: str, node: TeacherConfig) -> Callable[[], Teacher]:

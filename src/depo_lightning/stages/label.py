@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from depo_lightning.agents import react
+from depo_lightning.agents.account import refusal_remedy
 from depo_lightning.config import AbsoluteThresholds, Config, PretrainedConfig, TinyConfig
 from depo_lightning.progress import console
 from depo_lightning.stages import pretrained
 from depo_lightning.stages.context import TRAJECTORIES, Context, plain, write_stats
-from depo_lightning.stages.llm import chat_model, is_llm, kept_account, llm_identity, told
+from depo_lightning.stages.llm import chat_model, check_broken, is_llm, kept_account, llm_identity, told
 from depo_lightning.store import PROGRESS, Stage
 from depo_lightning.trajectory import Trajectory, read_jsonl, write_jsonl
 from depo_lightning.validation.llm import needs
@@ -96,6 +97,8 @@ def _rephrase(context: Context, target: Path, inputs: dict[str, Path]) -> None:
             journal = stack.enter_context(Journal(target / PROGRESS / THOUGHTS))
         phrases = context.make_env().phrases
         rephrased, report = rephrase(labelled, _rephraser(node, account), phrases=phrases, journal=journal)
+    lost = "desirable episodes lost answers to refused questions"
+    check_broken(report.refused, report.episodes, lost, refusal_remedy("rephraser"))
     reasons = ", ".join(f"{count} {reason}" for reason, count in report.rejected.items())
     _say(
         [

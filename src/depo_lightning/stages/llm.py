@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -12,6 +12,7 @@ from depo_lightning.agents.account import Account, Budget, Prices
 from depo_lightning.agents.http_key import read_key
 from depo_lightning.agents.prompts import Exchange
 from depo_lightning.config.llm import EndpointConfig, LocalModelConfig
+from depo_lightning.errors import MachineError
 from depo_lightning.model_source import find_local
 from depo_lightning.progress import console
 from depo_lightning.stages.context import plain, settings
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 ACCOUNT = "account.json"
+_BROKEN = 0.05  # share of a stage's work that may have failed where the rest is published
 # The same model gives the same distribution, whoever serves it and however patiently it is asked.
 _NO_IDENTITY = ("base_url", "api_key_env", "limits", "prices", "max_tokens_field", "device", "batch_size")
 _IN_SOURCE = ("model", "gguf_file")  # of a model in this process: what tells its weights, wherever they lie
@@ -84,3 +86,27 @@ def kept_account(section: str, node: Any, target: Path) -> Iterator[Account]:
         for line in account.lines():
             console.print(f"  {line}", markup=False, style="yellow" if line.startswith("WARNING") else "dim")
     (target / ACCOUNT).write_text(json.dumps(account.to_dict(), indent=1) + "\n")
+
+
+def check_broken(reasons: Sequence[str], total: int, what: str, remedy: str = "") -> None:
+    """A few broken pieces of work are told; more are not what was asked for, and not published.
+
+    Args:
+        reasons: one for each broken piece.
+        total: number of pieces.
+        what: they are, and befell them.
+        remedy: for that.
+
+    Raises:
+        MachineError: more than one piece in twenty is broken.
+    """
+    if not reasons:
+        return
+    told = f"{len(reasons)} of {total} {what}, the first with: {reasons[0]}"
+    advice = f"; {remedy}" if remedy else ""
+    if len(reasons) > _BROKEN * total:
+        raise MachineError(
+            f"{told}; nothing is published{advice}. What a language model was asked for is kept: the same command "
+            "does only these again"
+        )
+    console.print(f"  WARNING: {told}{advice}", markup=False, style="yellow")
