@@ -183,7 +183,11 @@ def test_the_budget_ends_the_run_and_says_how_to_raise_it(serve, endpoint_of, tm
         ({"model": "gpt-9"}, ConfigError, ["no model 'gpt-9'", "it lists: tiny-teacher", "teacher.model"]),
         ({"path": "/v2"}, ConfigError, ["no chat endpoint", "end in /v1"]),
         ({"key": None}, ConfigError, ["refuses a request without a key", "teacher.api_key_env"]),
-        ({"key": "sk-canary-7", "key_name": "K"}, ConfigError, ["refuses the key in K (HTTP 401)"]),
+        (
+            {"key": "sk-canary-7", "key_name": "K"},
+            ConfigError,
+            ["refuses the key in K (HTTP 401: Incorrect API key provided: Bearer ***)"],
+        ),
     ],
 )
 def test_what_can_be_seen_at_the_start_is_one_clear_message(serve, endpoint_of, change, kind, words):
@@ -203,6 +207,9 @@ def test_settings_that_the_server_refuses_and_an_empty_purse(serve, endpoint_of)
     server = serve(answer=echo)
     server.script.append((400, '{"error": {"message": "Unsupported parameter: temperature"}}', {}))
     with pytest.raises(ConfigError, match="does not accept the request: HTTP 400: Unsupported parameter"):
+        ask(endpoint_of(server))
+    server.script.append((403, '{"error": {"message": "Country not supported"}}', {}))
+    with pytest.raises(ConfigError, match=r"\(HTTP 403: Country not supported\); set teacher\.api_key_env"):
         ask(endpoint_of(server))
     server.script.append((429, '{"error": {"message": "quota", "code": "insufficient_quota"}}', {}))
     with pytest.raises(MachineError, match="out of credit: quota"):

@@ -221,10 +221,13 @@ class Endpoint:
         text = error_text(body, self.settings.key)
         if status == 402 or error_code(body) in _NO_CREDIT:
             return MachineError(self._told(f"is out of credit: {text}; what is finished is kept"))
-        if status in (401, 403):  # the server's own words may quote the key
+        if status in (401, 403):
             key = f"the key in {self.settings.key_name}" if self.settings.key else "a request without a key"
             return ConfigError(
-                self._told(f"refuses {key} (HTTP {status}); set {self._what}.api_key_env to the variable that holds it")
+                self._told(
+                    f"refuses {key} (HTTP {status}{_colon(text)}); set {self._what}.api_key_env to the variable that "
+                    "holds one with access; what is finished is kept"
+                )
             )
         if status == 405:
             return ConfigError(self._told(f"has no chat endpoint (HTTP 405: {text}); most URLs end in /v1"))
