@@ -30,3 +30,31 @@ def test_a_thought_in_the_script_of_the_old_one():
     assert Grounding().new_names("我走“红色”", CHINESE, SEEN) == []
     assert Grounding().new_names("我看见龙", CHINESE, SEEN) == ["龙"]
     assert Grounding().new_names("Я иду", "Я вижу ключ, и я иду к нему.", SEEN) == []
+
+
+@pytest.mark.parametrize(
+    "thing",
+    [
+        *("butter", "cane", "fare", "letter", "note", "notes", "plane", "planes", "planer", "pointer", "seed"),
+        *("shower", "stopper", "timer", "user"),
+    ],
+)
+def test_a_thing_that_looks_like_a_form_of_a_common_word_is_a_thing(thing):
+    thought = "It is not time to let go, but I can plan far ahead and use the fan to stop, point and show it."
+    assert Grounding().new_names(f"I see the {thing}.", thought, SEEN) == [thing]
+    assert Grounding().new_names(f"I see the {thing}.", thought, f"There is a {thing}.") == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I tried turning, stopped, and am seeing, looking for it; my goal's side matches the steps needed.",
+        "It goes nearer and closer, using things put or placed; others are clearly there.",
+    ],
+)
+def test_grammar_names_nothing(text):
+    assert Grounding().new_names(text, "", "") == []
+
+
+def test_forms_of_a_name_are_the_name():
+    assert Grounding().new_names("Balls, boxes: opened, walking.", "A ball. A box. Open it. I walk.", "") == []

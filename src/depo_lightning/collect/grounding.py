@@ -7,7 +7,7 @@ of (function words, verbs of seeing, wanting, moving). The environment's phrases
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
 # Scripts that put no blanks between words: Thai, Lao, Burmese, Khmer, kana, Chinese. Each of their signs is a word.
@@ -17,22 +17,26 @@ _UNSPACED = (
 _LETTER = rf"[^\W\d_{_UNSPACED}]"
 _WORD = re.compile(rf"{_LETTER}+(?:'{_LETTER}+)?|\d+(?:\.\d+)?|[{_UNSPACED}]")
 _QUOTED = re.compile(r'"([^"\n]+)"|\[([^\]\n]+)\]|`([^`\n]+)`|“([^”\n]+)”')
-_ENDINGS = ("ing", "est", "ed", "er", "es", "ly", "s")
+_ENDINGS = ("ing", "est", "ed", "es", "ly", "s")  # not "er": a timer is no form of time
 _NUMBER = re.compile(r"\s+[0-9]+")
 _COMMON = """
 a able about above across actually after again against ahead all almost along already also although always am among an
 and another any anything are around as aside at away back be because been before behind being below beside best better
-between beyond both but by can cannot check choose clear close come complete contain continue could decide did do does
-done down each either else end enough even every everything far few find first follow for from front further get give
-go goal good had has have head hence her here him his how however i if immediately in instead into is it item its itself
-just keep last later lead least leave left less let like likely look make many match may me might more most move much
-must my myself near nearby nearest need never next no none nor not nothing now obtain of off on once one only onto
-option or other otherwise our out over own pass perhaps pick place plan point position possible probably proceed put
-reach ready remain require right same search see seem select several shall she should show side simply since so some
-something soon start step still stop straight such take target task than that the their them then there therefore these
-they thing think this those though through thus till to together too toward towards try turn under unless until up upon
-us use usual very via visible want was way we well were what when where whether which while who whole why will with
-within without would yes yet you your
+between beyond both but by can cannot clear clearer clearest clearly close closely closer closest completely could did
+does done down each either else enough even every everything far farther farthest few fewer fewest first for from
+front further good had has hence her here him his how however i if immediately in instead into is it its itself just
+last lastly lately later latest least left less likely many may me might more most much must my myself near nearby
+nearer nearest nearly never next no none nor not nothing now of off on once one ones only onto or other others
+otherwise our out over own perhaps possible possibly probably ready right same search several shall she should simply
+since so some something soon sooner soonest still straight such than that the their theirs them then there therefore
+these they this those though through thus till to together too toward towards under unless until up upon us usual very
+via visible was we well were what when where whether which while who whole why will with within without would yes yet
+you your yours
+"""
+_INFLECTED = """
+check choose come complete contain continue decide do end find follow get give go goal have head item keep lead leave
+let like look make match move need obtain option pass pick place plan point position proceed put reach remain require
+see seem select show side start step stop take target task thing think try turn use want way
 """
 
 
@@ -48,8 +52,23 @@ def _stem(word: str) -> str:
     return word.removesuffix("e") if len(word) > 3 else word
 
 
+def _forms(word: str) -> Iterator[str]:
+    """A common verb or noun as grammar writes it; none in -er, which make things of them (`show`, `shower`)."""
+    yield word
+    short = word if word.endswith("ee") else word.removesuffix("e")
+    if re.search(r"[^aeiou]y$", word):
+        yield from (f"{word[:-1]}ies", f"{word[:-1]}ied")
+    else:
+        yield from (f"{word}es" if re.search(r"([sxzo]|[cs]h)$", word) else f"{word}s", f"{short}ed")
+    yield f"{short}ing"
+    if re.search(r"[^aeiou][aeiou][^aeiouwxy]$", word):
+        yield from (f"{word}{word[-1]}ed", f"{word}{word[-1]}ing")
+
+
 _CONTRACTED = "can't don't i'm i'll i've it's let's won't"
-_SMALL_TALK = frozenset(map(_stem, _COMMON.split())) | frozenset(_CONTRACTED.split())
+_SMALL_TALK = frozenset(
+    (*_COMMON.split(), *_CONTRACTED.split(), *(form for word in _INFLECTED.split() for form in _forms(word)))
+)
 
 
 class Grounding:
@@ -70,7 +89,8 @@ class Grounding:
         plain = _plain(text)
         if any(plain in source for source in known):
             return []
-        words = {_stem(word) for source in known for word in _WORD.findall(source)}
+        named = {word for source in known for word in _WORD.findall(source) if _names_something(word)}
+        words = set(map(_stem, named))  # without small talk's: "not" does not stand for "note"
         new = [word for word in _WORD.findall(plain) if _names_something(word) and _stem(word) not in words]
         new += [name for name in self._names(text) if not any(_within(name, source) for source in known)]
         return list(dict.fromkeys(new))
@@ -91,7 +111,7 @@ def _with_number(match: re.Match[str], text: str) -> str:
 
 
 def _names_something(word: str) -> bool:
-    return word not in _SMALL_TALK and _stem(word) not in _SMALL_TALK
+    return word not in _SMALL_TALK and word.removesuffix("'s") not in _SMALL_TALK
 
 
 def _plain(text: str) -> str:
