@@ -49,9 +49,9 @@ def guarded_job(job: Callable[[], T], output: str) -> T | None:
     try:
         result = job()
     except DepoError as error:
-        from depo_lightning.validation.rules import NOT_THE_KEY
+        from depo_lightning.validation.rules import SECRETS
 
-        if NOT_THE_KEY in str(error):  # Hydra has written the key there already
+        if any(mark in str(error) for mark in SECRETS):  # Hydra has written the key there already
             shutil.rmtree(Path(output) / ".hydra", ignore_errors=True)
         _fail(marker, str(error), error.exit_code)
         return None

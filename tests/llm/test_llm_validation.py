@@ -55,13 +55,28 @@ def test_a_refused_name_of_a_key_is_kept_nowhere(
     name: str, compose_config: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("depo_lightning.cli._failed_jobs", [])
+    kept_nowhere(compose_config("teacher=vllm", "teacher.model=m"), "api_key_env", name, name, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "url", ["https://me:{}@host/v1", "https://host/v1?key={}", "http://[::1/v1?key={}", "https://host/v1#{}"]
+)
+def test_a_key_in_an_address_is_kept_nowhere(
+    url: str, compose_config: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("depo_lightning.cli._failed_jobs", [])
     config = compose_config("teacher=vllm", "teacher.model=m")
-    config.teacher.api_key_env = name
-    (tmp_path / ".hydra").mkdir()
-    (tmp_path / ".hydra" / "overrides.yaml").write_text(f"- teacher.api_key_env={name}\n")
-    guarded_job(lambda: validate(config), str(tmp_path))
-    assert "teacher.api_key_env" in (tmp_path / "error.txt").read_text()
-    assert not [path for path in tmp_path.rglob("*") if path.is_file() and name in path.read_text()]
+    kept_nowhere(config, "base_url", url.format(CANARY), CANARY, tmp_path)
+
+
+def kept_nowhere(config: Config, field: str, value: str, secret: str, folder: Path) -> None:
+    """The value is refused by a message without the secret, and what Hydra wrote of it is removed."""
+    setattr(config.teacher, field, value)
+    (folder / ".hydra").mkdir()
+    (folder / ".hydra" / "overrides.yaml").write_text(f"- teacher.{field}={value}\n")
+    guarded_job(lambda: validate(config), str(folder))
+    assert f"teacher.{field}" in (folder / "error.txt").read_text()
+    assert not [path for path in folder.rglob("*") if path.is_file() and secret in path.read_text()]
 
 
 def test_a_local_model_is_checked_before_work(compose_config: Compose, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,6 +33,8 @@ def fraction(value: float) -> bool:
 
 ENV_NAME = re.compile(r"[A-Z][A-Z0-9_]*")  # of a variable that holds a key; what does not match may be the key itself
 NOT_THE_KEY = "in capitals, digits and underscores, such as OPENAI_API_KEY, not the key itself"
+KEYLESS = "remove it, as it may be a key"
+SECRETS = (NOT_THE_KEY, KEYLESS)  # messages with one of these are about what Hydra has written down already
 COUNT = "must be at least 1"
 POSITIVE = "must be a positive number"
 PROBABILITY = "must be in [0, 1]"

@@ -6,14 +6,17 @@ import re
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-from depo_lightning.validation.rules import ENV_NAME, NOT_THE_KEY
+from depo_lightning.validation.rules import ENV_NAME, KEYLESS, NOT_THE_KEY
 
 
 def address_faults(section: str, url: str) -> Iterator[str]:
-    """Faults of a base URL; one with a user or password is in no message, log or file but where it was written."""
+    """Faults of a base URL; one that may hold a secret is in no message, log or file but where it was written."""
     sound = _is_address(url)
+    where = f"{section}.api_key_env names where one is"
     if "@" in (urlsplit(url).netloc if sound else url):
-        yield f"{section}.base_url: holds a user or password; remove it: {section}.api_key_env names where a key is"
+        yield f"{section}.base_url: holds a user or password; {KEYLESS}; {where}"
+    elif re.search(r"[?#]", url):
+        yield f"{section}.base_url: holds a query or fragment, which would stand before the rest; {KEYLESS}; {where}"
     elif not sound:
         yield (
             f"{section}.base_url={url!r}: must be an http or https URL with a host and, if any, a port up to 65535, "
