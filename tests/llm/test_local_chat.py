@@ -70,6 +70,22 @@ def test_a_model_that_is_not_there(tmp_path, monkeypatch):
         ask(str(tmp_path / "nowhere"))
 
 
+def test_a_model_that_cannot_be_read_or_does_not_fit(folder, monkeypatch):
+    class Large:
+        def to(self, device):
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    def lacks_a_package(*_, **__):
+        raise ImportError("this tokenizer needs the package sentencepiece")
+
+    monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", lambda *_, **__: Large())
+    with pytest.raises(MachineError, match=r"teacher: cpu has not enough memory for .*teacher\.dtype=bfloat16"):
+        ask(folder)
+    monkeypatch.setattr(AutoTokenizer, "from_pretrained", lacks_a_package)
+    with pytest.raises(ConfigError, match=r"teacher\.model=.*needs the package sentencepiece"):
+        ask(folder)
+
+
 def test_the_budget_holds_here_too(folder):
     account = Account("teacher", "tiny", budget=Budget(tokens=1))
     ask(folder, account=account)

@@ -114,14 +114,20 @@ class LocalChat:
             else:
                 tokenizer = AutoTokenizer.from_pretrained(settings.model, **source)
             model: Any = AutoModelForCausalLM.from_pretrained(settings.model, dtype=settings.dtype, **source)
-        except (OSError, ValueError) as error:
+        except (ImportError, OSError, ValueError) as error:
             reason = " ".join(str(error).split())[:300]
             raise ConfigError(
                 f"{self.account.what}.model={settings.model!r}: cannot be loaded; give a directory with a model, or a "
                 f"name on the Hugging Face hub that this machine can reach or has in its cache ({reason})"
             ) from error
         self._device = torch.device(settings.device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        self._model = model.to(self._device).eval()
+        try:
+            self._model = model.to(self._device).eval()
+        except torch.OutOfMemoryError:
+            raise MachineError(
+                f"{self.account.what}: {self._device} has not enough memory for {settings.model}; choose a smaller "
+                f"model, {self.account.what}.dtype=bfloat16 or {self.account.what}.device=cpu"
+            ) from None
         self._renderer = ChatRenderer(tokenizer)
         self._room: int | None = getattr(model.config.get_text_config(), "max_position_embeddings", None)
         own = model.generation_config.eos_token_id
