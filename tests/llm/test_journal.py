@@ -96,3 +96,12 @@ def test_a_crashed_tree_is_not_finished(tmp_path):
         assert found[-1].status is Status.CRASHED
     with Journal(tmp_path / "j") as journal:
         assert [row["report"]["task"] for row in journal.rows] == TASKS[:1]
+
+
+@pytest.mark.parametrize(
+    "line", ["{}", '{"report": 3, "trajectories": []}', '{"report": {"odd": 1}, "trajectories": []}']
+)
+def test_a_line_of_another_kind_is_named(line, tmp_path):
+    (tmp_path / "j").write_text(line + "\n")
+    with Journal(tmp_path / "j") as journal, pytest.raises(DataError, match=r"j:1: holds something else .*delete the"):
+        journal.read(tree_from_row)

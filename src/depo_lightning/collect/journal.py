@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from depo_lightning.collect.mcts import TreeReport, TreeResult
 from depo_lightning.errors import DataError
 from depo_lightning.files import machine_faults
 from depo_lightning.trajectory import from_row, to_row
+
+T = TypeVar("T")
 
 
 class Journal:
@@ -37,6 +40,22 @@ class Journal:
                 self._file.truncate(sum(map(len, lines[:-1])))
                 del lines[-1]
         self.rows = [self._parse(number, line) for number, line in enumerate(lines, start=1)]
+
+    def read(self, parse: Callable[[dict[str, Any]], T]) -> list[T]:
+        """What was there when the file was opened.
+
+        Raises:
+            DataError: a line is not what `parse` takes; names file:line.
+        """
+        found = []
+        for number, row in enumerate(self.rows, start=1):
+            try:
+                found.append(parse(row))
+            except (KeyError, TypeError, AttributeError, DataError) as error:
+                raise DataError(
+                    f"{self.path}:{number}: holds something else ({error!r}); delete the line: its work is done again"
+                ) from error
+        return found
 
     def append(self, row: dict[str, Any]) -> None:
         """Add a line; it is on the disk when this returns."""

@@ -179,7 +179,7 @@ async def _ask(
     chosen: Sequence[Trajectory], rephraser: Rephraser, concurrency: int, journal: Journal | None
 ) -> tuple[list[Sequence[str | None]], list[str]]:
     """The thoughts for every episode, from the journal or the rephraser, and why it was refused some."""
-    known = {row["id"]: row["thoughts"] for row in journal.rows} if journal is not None else {}
+    known = dict(journal.read(lambda row: (row["id"], row["thoughts"]))) if journal is not None else {}
     refused: list[str] = []
 
     async def ask(item: Trajectory) -> None:

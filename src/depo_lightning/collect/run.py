@@ -81,9 +81,9 @@ def collect(
         if on_tree:
             on_tree(result.report)
 
-    for row in journal.rows if journal is not None else ():
-        if row["report"]["task"] in tasks:
-            take(tree_from_row(row), known=True)
+    for result in journal.read(tree_from_row) if journal is not None else ():
+        if result.report.task in tasks:
+            take(result, known=True)
     left = [task for task in tasks if task not in results]
     if left and workers == 1:
         run_async(_Bench(job).search(left, take))
