@@ -61,3 +61,16 @@ def test_a_broken_note_is_no_shop(tmp_path: Path, products: list[Product]) -> No
     (tmp_path / "shop/about.json").write_text("{")
     assert len(open_shop(tmp_path / "shop", "data", lambda: products[:5]).catalogue) == 5
     assert json.loads((tmp_path / "shop/about.json").read_text())["data"] == "data"
+
+
+@pytest.mark.parametrize("name", ["products.jsonl", "starts.npy", "sorted_ids.npy", "ids.npy"])
+@pytest.mark.parametrize("left", [0, 100])
+def test_a_damaged_index_is_built_anew(
+    tmp_path: Path, products: list[Product], caplog: pytest.LogCaptureFixture, name: str, left: int
+) -> None:
+    open_shop(tmp_path / "shop", "data", lambda: products)
+    damaged = tmp_path / "shop" / name
+    damaged.write_bytes(damaged.read_bytes()[:left])
+    assert list(open_shop(tmp_path / "shop", "data", lambda: products).catalogue.values()) == products
+    assert caplog.messages == [f"{tmp_path / 'shop'}: the shop's index is damaged; it is built anew"]
+    assert list(open_shop(tmp_path / "shop", "data", never).catalogue.values()) == products

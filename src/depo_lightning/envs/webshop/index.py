@@ -7,6 +7,7 @@ postings are memory-mapped, so processes that open one folder share its pages.
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -23,6 +24,7 @@ from depo_lightning.envs.webshop.catalogue import Catalogue, Product
 from depo_lightning.envs.webshop.search import Searcher, document
 from depo_lightning.files import machine_faults
 
+log = logging.getLogger(__name__)
 _FORMAT = 1  # of the folder; another number, another fingerprint
 _PRODUCTS, _STARTS, _SORTED, _ABOUT = "products.jsonl", "starts.npy", "sorted_ids.npy", "about.json"
 _DECODED = 4096  # products kept decoded per process
@@ -44,6 +46,8 @@ class StoredCatalogue(Mapping[str, Product]):
         self._starts = np.load(folder / _STARTS, mmap_mode="r")
         self._sorted = np.load(folder / _SORTED, mmap_mode="r")
         self._lines = np.memmap(folder / _PRODUCTS, mode="r") if len(self) else np.zeros(0, np.uint8)
+        if len(self._lines) != self._starts[-1]:
+            raise ValueError(f"{_PRODUCTS} has {len(self._lines)} bytes, {_STARTS} tells of {self._starts[-1]}")
         self._product = lru_cache(maxsize=_DECODED)(self._decode)
 
     def __len__(self) -> int:
@@ -73,7 +77,7 @@ def build_shop(products: Iterable[Product]) -> Shop:
 
 
 def open_shop(folder: Path, fingerprint: str, products: Callable[[], Iterable[Product]]) -> Shop:
-    """The shop stored in `folder`; stored there first if it is not, or if it was made from other data.
+    """The shop stored in `folder`; stored there first if it is not, if it was made from other data, or is damaged.
 
     Processes that ask at the same time wait for the one that stores; an interrupted one leaves nothing behind that
     another would take for a shop.
@@ -87,13 +91,31 @@ def open_shop(folder: Path, fingerprint: str, products: Callable[[], Iterable[Pr
         MachineError: the folder cannot be written.
     """
     about = {"format": _FORMAT, "data": fingerprint}
-    if _about(folder) != about:
+    shop = _opened(folder, about)
+    if shop is None:
         with machine_faults("the shop's index cannot be stored", folder):
             folder.parent.mkdir(parents=True, exist_ok=True)
             with FileLock(f"{folder}.lock"):
-                if _about(folder) != about:
+                shop = _opened(folder, about)
+                if shop is None:
+                    if _about(folder) == about:
+                        log.warning("%s: the shop's index is damaged; it is built anew", folder)
                     _store(folder, about, products())
+    return shop or _open(folder)
+
+
+def _open(folder: Path) -> Shop:
     return Shop(StoredCatalogue(folder), Bm25Searcher.load(folder))
+
+
+def _opened(folder: Path, about: Any) -> Shop | None:
+    """The shop stored in `folder`; None if there is none, or one of other data, or one that cannot be read."""
+    if _about(folder) != about:
+        return None
+    try:
+        return _open(folder)
+    except (OSError, EOFError, KeyError, ValueError):
+        return None
 
 
 def _about(folder: Path) -> Any:
