@@ -112,8 +112,93 @@ def test_records_that_lack_a_field_are_named(folder):
 def test_an_instruction_without_its_text_is_named(folder):
     asin = json.loads((folder / PRODUCTS).read_text())[2]["asin"]
     change(folder, HUMAN, lambda told: told[asin][0].pop("instruction") and None)
-    with pytest.raises(DataError, match=rf"items_human_ins.json: {asin}: instruction 1: no proper 'instruction'"):
+    with pytest.raises(DataError, match=rf"items_human_ins.json: {asin}: instruction 1: no field 'instruction'"):
         opened(folder, instructions="human")
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "told"),
+    [
+        ("name", 5, "field 'name' is 5; expected a text"),
+        ("asin", 3, "field 'asin' is 3; expected a text"),
+        ("full_description", ["a"], r"field 'full_description' is \['a'\]; expected a text"),
+        ("small_description", [1], r"field 'small_description' is \[1\]; expected a list of texts"),
+        ("pricing", 12.5, "field 'pricing' is 12.5; expected a text"),
+        ("customization_options", {"size": ["S"]}, "a value of option 'size' is 'S'; expected an object"),
+        ("customization_options", {"size": [{"value": 9}]}, "field 'value' is 9; expected a text"),
+    ],
+)
+def test_fields_of_another_type_are_named(folder, field, value, told):
+    change(folder, PRODUCTS, lambda products: products[6].update({field: value}))
+    with pytest.raises(DataError, match=rf"{PRODUCTS}: record 7: {told}"):
+        opened(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "entry", "told"),
+    [
+        (ANNOTATIONS, None, "the annotation of .* is None; expected an object"),
+        (ANNOTATIONS, {"attributes": "soft"}, "field 'attributes' is 'soft'; expected a list of texts"),
+        (ANNOTATIONS, {"instruction": 5, "instruction_attributes": ["a"]}, "instruction 1: field 'instruction' is 5"),
+        (ANNOTATIONS, {"instruction": "x", "instruction_attributes": "soft"}, "is 'soft'; expected a list of texts"),
+        (HUMAN, 3, "the list of its instructions is 3; expected a list"),
+        (HUMAN, [None], "instruction 1: it is None; expected an object"),
+        (
+            HUMAN,
+            [{"instruction_attributes": ["a"], "instruction_options": "red"}],
+            "is 'red'; expected a list of texts",
+        ),
+    ],
+)
+def test_annotations_and_instructions_of_another_type_are_named(folder, name, entry, told):
+    """Texts in the place of lists were taken apart into letters."""
+    asin = json.loads((folder / PRODUCTS).read_text())[2]["asin"]
+    change(folder, name, lambda content: content.update({asin: entry}))
+    with pytest.raises(DataError, match=told):
+        opened(folder, instructions="human" if name == HUMAN else "synthetic")
+
+
+def test_an_entry_that_tells_nothing_of_an_absent_product_is_passed_over(folder):
+    for absent in (None, {}):
+        change(folder, ANNOTATIONS, lambda content, absent=absent: content.update(ABSENT0001=absent))
+        assert opened(folder).goals
+        open_market.cache_clear()
+    for absent in (None, []):
+        change(folder, HUMAN, lambda content, absent=absent: content.update(ABSENT0001=absent))
+        assert opened(folder, instructions="human").goals
+        open_market.cache_clear()
+
+
+@pytest.mark.parametrize("name", [PRODUCTS, ANNOTATIONS, HUMAN])
+def test_files_that_hold_something_else_are_named(folder, name):
+    (folder / name).write_text("null")
+    with pytest.raises(DataError, match=rf"{name}: it .*null|{name}: it is None; expected an object"):
+        opened(folder, instructions="human")
+
+
+def test_a_byte_order_mark_is_no_fault(folder):
+    for name in (PRODUCTS, ANNOTATIONS, HUMAN):
+        (folder / name).write_bytes(b"\xef\xbb\xbf" + (folder / name).read_bytes())
+    assert len(opened(folder, instructions="human").catalogue) == 24
+
+
+def test_ids_that_no_click_can_name_are_passed_over(folder):
+    def spoil(products):
+        products[0]["asin"], products[1]["asin"], products[2]["asin"] = "", None, "ÄÖÜ0000001"
+
+    change(folder, PRODUCTS, spoil)
+    market = opened(folder)
+    assert len(market.catalogue) == 21
+    (kept,) = (folder / "index").glob("*.items_shuffle.skipped.json")
+    assert json.loads(kept.read_text()) == {"products without a proper id": 3}
+
+
+@pytest.mark.parametrize("content", ["[]", '{"a title": 3}', '{"a title": "shoes"}'])
+def test_recorded_nouns_of_another_form_are_named(folder, content):
+    nouns = folder / "nouns.json"
+    nouns.write_text(content)
+    with pytest.raises(DataError, match=r"nouns.json'?: expected a JSON object, title → list of lower-case nouns"):
+        opened(folder, tagger=str(nouns))
 
 
 def test_a_catalogue_without_instructions_is_refused(folder):

@@ -54,6 +54,8 @@ class RecordedNouns:
             content = json.loads(path.read_bytes())
         except (OSError, ValueError) as error:
             raise DataError(f"env.tagger={str(path)!r}: no readable JSON ({error})") from error
+        if not isinstance(content, dict) or not all(map(_are_words, content.values())):
+            raise DataError(f"env.tagger={str(path)!r}: expected a JSON object, title → list of lower-case nouns")
         self._known: Mapping[str, tuple[str, ...]] = {title: tuple(words) for title, words in content.items()}
 
     def __call__(self, title: str) -> tuple[str, ...]:
@@ -89,6 +91,10 @@ def tagger_faults(model: str) -> Iterable[str]:
             f"env.tagger={model!r}: no such spaCy model is installed, nor is there such a folder; {INSTALL} brings "
             f"{DEFAULT_TAGGER}, and `python -m spacy download en_core_web_lg` the one that AgentGym uses"
         )
+
+
+def _are_words(found: Any) -> bool:
+    return isinstance(found, list) and all(isinstance(word, str) for word in found)
 
 
 def _installed(model: str) -> bool:
