@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from depo_lightning.agents.react import FormatError, Turn, format_turn, parse_turn
+from depo_lightning.envs.webshop.state import parse
 
 line = st.text(st.characters(exclude_characters="\n", exclude_categories=("Cs",))).map(str.strip)
 
@@ -56,3 +57,33 @@ def test_agrees_with_the_references_expression(text: str) -> None:
             parse_turn(text)
     else:
         assert parse_turn(text).action == (found[-1] if found else "").strip()
+
+
+@pytest.mark.parametrize(
+    ("text", "turn"),
+    [
+        ("Thought:\nTea.\n\nAction:\nclick[buy now]", Turn("Tea.", "click[buy now]")),
+        ("Action: click[a]\nAction: click[b]\nmore", Turn("Action: click[a]", "click[b]")),
+        ("search[tea]", Turn("", "search[tea]")),
+        (" click[buy now]\nand then", Turn("", "click[buy now]")),
+        ("I say search[tea]", Turn("I say search[tea]", "")),
+        ("no idea", Turn("no idea", "")),
+        ("", Turn("", "")),
+    ],
+)
+def test_the_last_action_where_it_counts(text: str, turn: Turn) -> None:
+    assert parse_turn(text, last_action=True) == turn
+
+
+@given(st.lists(st.sampled_from(["Action:", "Thought:", "\n", " ", "search[tea]", "click[b]", "or", "["])).map("".join))
+def test_webshops_client_plays_the_same(text: str) -> None:
+    """AgentGym's WebShop client splits at the last `Action:`, or takes a text with a verb and a bracket whole."""
+    _, mark, after = text.rpartition("Action:")
+    theirs = after if mark or "search[" in text or "click[" in text else ""
+    assert played(parse_turn(text, last_action=True).action) == played(theirs.strip())
+
+
+def played(action: str) -> tuple[str, str] | None:
+    """What the shop makes of an action; all that it refuses is one."""
+    found = parse(action)
+    return found if found and found[0] in ("search", "click") else None

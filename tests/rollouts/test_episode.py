@@ -84,6 +84,15 @@ def test_two_actions_are_answered_without_the_environment() -> None:
     assert (row.status, row.extra["reason"]) == (Status.TRUNCATED, "max_steps")
 
 
+def test_the_last_of_several_actions_is_played_where_the_protocol_says_so() -> None:
+    asked: list[str] = []
+    shopping = episode(lambda action: asked.append(action) or StepResult("ok", 0.0, done=False, valid=True))
+    shopping.env.last_action = True  # type: ignore[misc]  # as WebShop's
+    shopping.play("Action: search[tea]\nAction: click[b]", 5)
+    assert asked == ["click[b]"]
+    assert shopping.messages[-1]["content"] == "ok"
+
+
 def test_a_missing_action_is_for_the_environment_to_refuse() -> None:
     asked: list[str] = []
     mute = episode(lambda action: asked.append(action) or StepResult("what?", 0.0, done=False, valid=False))

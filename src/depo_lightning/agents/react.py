@@ -8,6 +8,7 @@ from dataclasses import dataclass
 ONE_ACTION_ONLY = "Error: Only one 'Action' is allowed per response. Please adjust your response."
 PHRASES = (r"\n\nAction:\n", r"Thought:\n")  # what a tokenizer trained from scratch keeps whole
 _ACTION = re.compile(r"Action:\s*(.*?)(?=\n|$)", re.DOTALL)  # the reference client's expression, to the letter
+_CALL = re.compile(r"\s*\w+\[.+\]")  # an action that stands alone, without `Action:` before it
 _THOUGHT = re.compile(r"\s*(?:Thought:)?\s*(.*?)\s*", re.DOTALL)
 
 
@@ -28,23 +29,41 @@ def format_turn(thought: str, action: str) -> str:
     return f"Thought:\n{thought}\n\nAction:\n{action}"
 
 
-def parse_turn(text: str) -> Turn:
+def parse_turn(text: str, last_action: bool = False) -> Turn:
     """Read a turn as the reference client does.
 
     The action is the rest of the first line that follows `Action:`; without one it is empty, which every
     environment refuses as an invalid action. Cleaning the action's characters is the environment's part, since
     each protocol allows others.
 
+    Args:
+        text: the turn.
+        last_action: as WebShop's client reads turns (see `TextEnv.last_action`): of several `Action:` the last one
+            counts, and a text that is nothing but `verb[argument]` is an action.
+
     Raises:
-        FormatError: more than one `Action:`; the environment must not be touched.
+        FormatError: more than one `Action:`, unless the last one counts; the environment must not be touched.
     """
+    if last_action:
+        return _last_turn(text)
     found = list(_ACTION.finditer(text))
     if len(found) > 1:
         raise FormatError(ONE_ACTION_ONLY)
     before = text[: found[0].start()] if found else text
-    thought = _THOUGHT.fullmatch(before)
-    assert thought is not None  # the expression matches every string
-    return Turn(thought=thought[1], action=found[0][1].strip() if found else "")
+    return Turn(thought=_thought(before), action=found[0][1].strip() if found else "")
+
+
+def _last_turn(text: str) -> Turn:
+    before, mark, after = text.rpartition("Action:")
+    if not mark and not _CALL.match(text):
+        return Turn(thought=_thought(text), action="")
+    return Turn(thought=_thought(before), action=after.strip().partition("\n")[0].strip())
+
+
+def _thought(text: str) -> str:
+    found = _THOUGHT.fullmatch(text)
+    assert found is not None  # the expression matches every string
+    return found[1]
 
 
 def action_end(text: str) -> int:

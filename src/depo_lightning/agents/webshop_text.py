@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
 
-from depo_lightning.agents.react import FormatError, parse_turn
+from depo_lightning.agents.react import parse_turn
 from depo_lightning.envs.webshop.analyzer import Analyzer
 
 _SEPARATOR = " [SEP] "
@@ -118,9 +118,7 @@ def read_wishes(instruction: str) -> Wishes:
     """The parts of an instruction."""
     ceiling = _CEILING.search(instruction)
     text = _OPENING.sub("", _CEILING.sub("", instruction).strip().lower())
-    thing = re.split(r", (?:in |size |the |\S+ (?:flavor|scent|style))| with (?:color|size|style|flavor|scent):", text)[
-        0
-    ]
+    thing = _OPTIONS_BEGIN.split(text)[0]
     return Wishes(text, thing, float(ceiling[1]) if ceiling else float("inf"))
 
 
@@ -154,11 +152,7 @@ class _Reader:
         self.thought = ""
 
     def turn(self, text: str) -> None:
-        try:
-            turn = parse_turn(text)
-        except FormatError:
-            self.past.append("")
-            return
+        turn = parse_turn(text, last_action=True)
         self.thought = turn.thought
         self.past.append(turn.action)
 

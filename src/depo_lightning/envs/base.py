@@ -44,12 +44,15 @@ class TextEnv(ABC):
         phrases: regular expressions of protocol text that a tokenizer trained from scratch keeps as
             single tokens, longest first.
         react: agent turns are read as a thought and an action; False: the whole text is the action.
+        last_action: of several actions in a turn the last one is played; False: such a turn is answered with a
+            reproach, without the environment.
     """
 
     name: ClassVar[str]
     system_prompt: ClassVar[str]
     phrases: ClassVar[tuple[str, ...]] = ()
     react: ClassVar[bool] = True
+    last_action: ClassVar[bool] = False
 
     @abstractmethod
     def reset(self, task: int) -> str:

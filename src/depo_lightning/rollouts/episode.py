@@ -47,7 +47,7 @@ class Episode:
         turn, valid = Turn(thought="", action=""), False
         observation = self._observation
         try:
-            turn = parse_turn(text) if self.env.react else Turn(thought="", action=text)
+            turn = parse_turn(text, self.env.last_action) if self.env.react else Turn(thought="", action=text)
             self._last = self.env.step(turn.action)
             valid, reply = self._last.valid, self._last.observation
         except FormatError as error:  # answered without the environment, as the reference client does

@@ -43,6 +43,7 @@ class WebShopEnv(TextEnv):
     name: ClassVar[str] = "webshop"
     system_prompt: ClassVar[str] = SYSTEM_PROMPT
     phrases: ClassVar[tuple[str, ...]] = PHRASES
+    last_action: ClassVar[bool] = True
 
     _goal: Goal
     _labels: dict[str, str | None]
