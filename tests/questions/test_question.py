@@ -47,6 +47,28 @@ def test_every_bad_line_is_named(tmp_path: Path) -> None:
         assert words in fault
 
 
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [
+        ('{"question": "a", "answer": NaN}', "'answer' is nan; expected a text, a number"),
+        ('{"question": "a", "answer": [1, 1e999]}', r"'answer' is \[1, inf\]; expected"),
+        ('{"question": "a\\ud800", "answer": 1}', "'question' is .*; expected a text"),
+        ('{"question": "a", "answer": "\\udfff"}', "'answer' is .*; expected a text"),
+        ('{"question": "a", "answer": ' + "9" * 5000 + "}", "cannot be read: .*digits"),
+        ('{"question": "a", "answer": ' + "[" * 100_000 + "}", "cannot be read: .*recursion"),
+    ],
+)
+def test_values_that_json_lets_through_are_named(tmp_path: Path, row: str, told: str) -> None:
+    (tmp_path / "q.jsonl").write_text('{"question": "fine", "answer": 1}\n' + row)
+    with pytest.raises(DataError, match=rf"q.jsonl:2: .*{told}"):
+        read_questions(tmp_path / "q.jsonl")
+
+
+def test_files_of_other_editors(tmp_path: Path) -> None:
+    (tmp_path / "q.jsonl").write_bytes(b'\xef\xbb\xbf{"question": "a", "answer": 1, "level": 0}\r\n\r\n')
+    assert read_questions(tmp_path / "q.jsonl") == [Question("a", "1", "0")]
+
+
 def test_many_faults_are_cut_short_and_no_file_is_said(tmp_path: Path) -> None:
     path = tmp_path / "q.jsonl"
     path.write_text("{}x\n" * 50)

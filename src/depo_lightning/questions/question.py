@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -48,11 +49,13 @@ def read_questions(
     for number, line in enumerate(lines, start=1):
         if line.strip():
             try:
-                row = json.loads(line.decode("utf-8"))
+                row = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
             except UnicodeDecodeError as error:
                 faults.append(f"{path}:{number}: not UTF-8 at byte {error.start}; save the file as UTF-8")
             except json.JSONDecodeError as error:
                 faults.append(f"{path}:{number}: not JSON: {error.msg} at column {error.colno}; mend the line")
+            except (RecursionError, ValueError) as error:  # lists in lists without end, numbers of thousands of digits
+                faults.append(f"{path}:{number}: cannot be read: {error}; mend the line")
             else:
                 _take(row, f"{path}:{number}", question_field, answer_field, questions, faults)
     if faults:
@@ -95,7 +98,10 @@ def _take(
     found = list(_faults(row, question_field, answer_field))
     faults += [f"{where}: {fault}" for fault in found]
     if not found:
-        questions.append(Question(row[question_field], _text(row[answer_field]) or "", str(row.get("level") or "")))
+        level = row.get("level")
+        questions.append(
+            Question(row[question_field], _text(row[answer_field]) or "", "" if level is None else str(level))
+        )
 
 
 def _faults(row: Any, question_field: str, answer_field: str) -> Iterator[str]:
@@ -106,7 +112,7 @@ def _faults(row: Any, question_field: str, answer_field: str) -> Iterator[str]:
         if name not in row:
             yield f"field {name!r} is missing; there are {sorted(row)}"
     question, answer = row.get(question_field), row.get(answer_field)
-    if question_field in row and not (isinstance(question, str) and question.strip()):
+    if question_field in row and not (isinstance(question, str) and question.strip() and _printable(question)):
         yield f"field {question_field!r} is {question!r}; expected a text"
     if answer_field in row:
         text = _text(answer)
@@ -123,4 +129,11 @@ def _text(answer: Any) -> str | None:
         return None if any(part is None for part in parts) else ", ".join(part for part in parts if part is not None)
     if isinstance(answer, bool) or not isinstance(answer, str | int | float):
         return None
-    return str(answer)
+    if isinstance(answer, float) and not isfinite(answer):  # Python's JSON knows NaN
+        return None
+    return str(answer) if _printable(str(answer)) else None
+
+
+def _printable(text: str) -> bool:
+    """Whether a text can be written to a file: half of a surrogate pair cannot."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
