@@ -22,6 +22,9 @@ _VALUE = re.compile(  # LaTeX between its marks, a fraction, or a number, mixed 
     rf"\$[^$\n]+\$|\\\(.+?\\\)|-?\\d?frac\s*\{{[^{{}}]+\}}\{{[^{{}}]+\}}"
     rf"|-?[$€£]?(?:\d+\s+\d+/\d+|(?:{_NUMBER})(?:\s*/\s*\d+)?(?:[eE][+-]?\d+)?)(?:\s*(?:\\?%|percent\b))?"
 )
+_ASSIGNMENT = re.compile(r"([A-Za-z])\s*=\s*([^=<>]+)")
+_TUPLE_OF_NAMES = re.compile(r"^\(\s*[A-Za-z](?:\s*,\s*[A-Za-z])+\s*\)\s*=\s*")
+_LIST = re.compile(r"[^=<>,]+(?:,[^=<>,]+)+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +78,34 @@ def equal(answer: str, given: str) -> bool:
     right, ours = comparable(answer), comparable(given)
     if right.casefold() == ours.casefold():
         return True
+    named, bare = _named_values(right), _bare_values(ours)
+    if named and bare:
+        return len(named) == len(bare) and all(map(_verified, named, bare))
+    return _verified(right, ours if "=" in right else _last_side(ours))
+
+
+def _verified(right: str, ours: str) -> bool:
     from math_verify import verify
 
-    if "=" not in right:
-        ours = _last_side(ours)
     # math-verify's own limit of time needs signals, which only a process's main thread may use.
     return bool(verify(_parse(right), _parse(ours), allow_set_relation_comp=True, timeout_seconds=None))
+
+
+def _named_values(text: str) -> list[str]:
+    """The values of `x = 5, y = 3` in the order of the names; none of anything else, `x = 5, x = 3` included."""
+    found = [_ASSIGNMENT.fullmatch(part.strip()) for part in text.split(",")]
+    values = {one[1]: one[2] for one in found if one}
+    return [values[name] for name in sorted(values)] if len(values) == len(found) > 1 else []
+
+
+def _bare_values(text: str) -> list[str]:
+    """The values of `5, 3`, `(5, 3)` or `(x, y) = (5, 3)`, which math-verify compares to named ones in any order."""
+    text = _TUPLE_OF_NAMES.sub("", text)
+    if not _LIST.fullmatch(text):
+        return []
+    text = text.removeprefix("\\{").removesuffix("\\}")
+    inside = text[1:-1] if text.startswith("(") and text.endswith(")") else text
+    return [part.strip() for part in inside.split(",")]
 
 
 def _boxed(text: str) -> str:

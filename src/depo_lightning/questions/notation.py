@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
 _SIGNS = str.maketrans({"−": "-", "–": "-", "×": r"\times ", "·": r"\cdot ", "÷": "/", "π": r"\pi ", "∞": r"\infty "})
+_MINUS = re.compile(r"\b(?:negative|(?<![\d%)] )minus)\s+(?=[$\\.\d])", re.IGNORECASE)
 _VULGAR = {"½": "1/2", "⅓": "1/3", "⅔": "2/3", "¼": "1/4", "¾": "3/4", "⅕": "1/5", "⅛": "1/8", "⅜": "3/8", "⅝": "5/8"}
 
 
@@ -16,6 +17,11 @@ def _without(characters: str) -> Callable[[re.Match[str]], str]:
 
 # Pattern, what takes its place, and what for; one after the other.
 _REWRITES: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
+    # equations below each other
+    (
+        r"\\begin\{(cases|aligned)\}(.*?)\\end\{\1\}",
+        lambda found: found[2].strip().removesuffix("\\\\").replace("\\\\", ",").replace("&", ""),
+    ),
     # a unit in a text box, `12\text{ cm}^2`, but not a word between two values
     (r"(?<=[\d)}])\s*\\(?:text|mathrm|mbox)\s*\{(?!\s*(?:and|or)\b)[^{}]*\}(?:\^\{?[23]\}?)?", ""),
     (r"\\(?:text|textbf|mathrm|mathbf|mbox|textit)\s*\{([^{}]*)\}", r" \1 "),
@@ -52,8 +58,8 @@ _TERM = re.compile(r"-?[\d.]*\s*[a-zA-Z](?:\s*\^.*)?")  # 2x, 3x^2: no unit
 
 
 def plain_signs(text: str) -> str:
-    """The text with typographic minus and multiplication signs, Greek letters and the like as LaTeX writes them."""
-    return text.translate(_SIGNS)
+    """The text with minus ("negative" too), multiplication signs, Greek letters and the like as LaTeX writes them."""
+    return _MINUS.sub("-", text.translate(_SIGNS))
 
 
 def comparable(text: str) -> str:
