@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
+from threading import Timer
+
+import pytest
 
 from depo_lightning.questions.answers import Verdict
-from depo_lightning.questions.grading import grade_all
+from depo_lightning.questions.grading import _Grader, grade_all
 
 
 def test_an_endless_comparison_is_given_up_and_the_rest_graded() -> None:
@@ -16,6 +21,19 @@ def test_an_endless_comparison_is_given_up_and_the_rest_graded() -> None:
     assert verdicts == [Verdict("1", True), Verdict("", False, undecided=True), Verdict("3", False), Verdict("7", True)]
     assert len(counted) == len(pairs)
     assert time.monotonic() - started > 2  # it was really tried
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no timers of processor time here")
+def test_waiting_for_a_processor_is_no_comparison() -> None:
+    grader = _Grader()
+    pid = grader._process.pid
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)
+    Timer(1.0, os.kill, (pid, signal.SIGCONT)).start()
+    try:
+        assert grader.ask("2", "The answer is 2.", seconds=0.3) == Verdict("2", True)
+    finally:
+        grader.end()
 
 
 def test_nothing_to_grade_starts_nothing() -> None:

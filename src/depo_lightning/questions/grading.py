@@ -1,12 +1,13 @@
 """Answers of a model, graded within bounds: a text may name a number that no machine can write down.
 
-The comparison runs in a process of its own, which is killed when one takes too long. A signal could not end a single
-long operation inside Python's integers, and would need the main thread.
+The comparison runs in a process of its own, which ends when one takes too long: a handler could not stop a single long
+operation inside Python's integers. Processor time is what counts, so that no verdict depends on how busy a machine is.
 """
 
 from __future__ import annotations
 
 import multiprocessing
+import signal
 import sys
 from collections.abc import Callable, Iterable
 from multiprocessing.connection import Connection
@@ -14,7 +15,9 @@ from multiprocessing.connection import Connection
 from depo_lightning.errors import MachineError
 from depo_lightning.questions.answers import Verdict, grade
 
-_SECONDS = 10.0  # for one comparison; nearly all take milliseconds
+_SECONDS = 10.0  # of processor time for one comparison; nearly all take milliseconds
+_COUNTED = hasattr(signal, "setitimer")  # else the clock on the wall decides
+_PATIENCE = 30 if _COUNTED else 1  # times as long on the clock
 _START = 300.0  # for the process to load, on a busy machine
 _MEMORY = 4 << 30  # bytes
 
@@ -26,7 +29,8 @@ def grade_all(
 
     Args:
         pairs: as `answers.grade` takes them.
-        seconds: after which a comparison is given up; the answer counts as wrong, and is marked undecided.
+        seconds: of processor time after which a comparison is given up; the answer counts as wrong, and is marked
+            undecided.
         progress: called after each pair.
 
     Raises:
@@ -64,8 +68,8 @@ class _Grader:
 
     def ask(self, answer: str, text: str, seconds: float) -> Verdict | None:
         """The verdict; None where the process took too long or died."""
-        self._line.send((answer, text))
-        verdict = self._answer(seconds)
+        self._line.send((answer, text, seconds))
+        verdict = self._answer(seconds * _PATIENCE)
         return verdict if isinstance(verdict, Verdict) else None
 
     def end(self) -> None:
@@ -92,10 +96,20 @@ def _serve(line: Connection) -> None:
     line.send("ready")
     while True:
         try:
-            answer, text = line.recv()
+            answer, text, seconds = line.recv()
         except EOFError:
             return
-        line.send(_grade(answer, text))
+        line.send(_timed(answer, text, seconds))
+
+
+def _timed(answer: str, text: str, seconds: float) -> Verdict | None:
+    """The verdict. The timer's signal has no handler, and so ends the process whatever it is at."""
+    if not _COUNTED:
+        return _grade(answer, text)
+    signal.setitimer(signal.ITIMER_PROF, seconds)
+    verdict = _grade(answer, text)
+    signal.setitimer(signal.ITIMER_PROF, 0)
+    return verdict
 
 
 def _grade(answer: str, text: str) -> Verdict | None:
