@@ -79,6 +79,24 @@ def test_a_record_that_cannot_be_played_again_says_so() -> None:
     assert frames(episode, None).pictures == []
 
 
+def test_what_crashed_once_is_shown_up_to_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    episode = played(1, ["Action: turn left"] * 3)
+    env, step = BabyAIEnv(), BabyAIEnv.step
+    turns: list[str] = []
+
+    def breaks(self: BabyAIEnv, action: str) -> object:
+        turns.append(action)
+        if len(turns) == 2:
+            raise ValueError("no such door")
+        return step(self, action)
+
+    monkeypatch.setattr(BabyAIEnv, "step", breaks)
+    found = frames(replace(episode, status=Status.CRASHED, error="ValueError: no such door"), env)
+    assert "crashes (ValueError: no such door)" in found.note
+    assert len(found.pictures) == 2
+    assert "crashes" in frames(replace(episode, task=-1), env).note
+
+
 def test_choosing_episodes() -> None:
     def made(policy: str, task: int, **changes: object) -> Trajectory:
         base = played(1, ["Action: turn left"])
@@ -108,6 +126,40 @@ def test_the_run_says_how_its_episodes_were_scored(tmp_path: Path) -> None:
     assert env is not None
     assert env.scoring == "agentgym"
     assert player(tmp_path, [replace(episode, env="webshop")]) is None
+
+
+@pytest.mark.parametrize(
+    ("written", "scoring"),
+    [
+        ("env: {parts: {babyai: {scoring: agentgym}, webshop: {}}}", "agentgym"),
+        ("env: {scoring: null}", "default"),
+        ("env: [babyai]", "default"),
+        ("- a", "default"),
+        ("", "default"),
+    ],
+)
+def test_configurations_of_other_forms(tmp_path: Path, written: str, scoring: str) -> None:
+    (tmp_path / "config.yaml").write_text(written)
+    env = player(tmp_path, [played(1, ["Action: turn left"])])
+    assert env is not None
+    assert env.scoring == scoring
+
+
+def test_a_broken_configuration_is_named(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("env: [")
+    with pytest.raises(DataError, match=r"config.yaml: no readable YAML"):
+        player(tmp_path, [played(1, ["Action: turn left"])])
+
+
+def test_an_empty_file_and_half_a_character(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "episodes.jsonl"
+    file.write_text("")
+    assert main([str(tmp_path)]) == 2
+    assert "the file is empty" in capsys.readouterr().err
+    write_jsonl(file, [played(1, ["Action: turn left"])])
+    file.write_text(file.read_text(encoding="utf-8").replace("Action: turn left", "\\ud800 Action: turn left"))
+    assert main([str(tmp_path)]) == 0
+    assert "? Action: turn left" in (tmp_path / "replay.html").read_text(encoding="utf-8")
 
 
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -57,6 +57,8 @@ def chosen(episodes: Iterable[Trajectory], policies: Sequence[str], only: Only, 
         and (not policies or policy_of(episode) in policies)
         and (only is Only.all or outcome(episode) == only)
     ]
+    if not everything:
+        raise DataError("there is no episode to show: the file is empty")
     if not found:
         raise DataError(f"--only {only}: no such episode among {len(everything)}")
     return found
@@ -78,15 +80,31 @@ def player(run: Path, episodes: Iterable[Trajectory]) -> BabyAIEnv | None:
     """The environment to play BabyAI's episodes again, scored as the run was; None if there are none of them."""
     if not any(episode.env == "babyai" for episode in episodes):
         return None
-    import yaml
-
     from depo_lightning.choices import Scoring
     from depo_lightning.envs.babyai import BabyAIEnv
 
     file = (run if run.is_dir() else run.parent) / CONFIG
-    written = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    scoring = ((written or {}).get("env") or {}).get("scoring", Scoring.default)
-    return BabyAIEnv(scoring=str(scoring))
+    return BabyAIEnv(scoring=_scoring(file) if file.is_file() else Scoring.default)
+
+
+def _scoring(config: Path) -> str:
+    """How a run's BabyAI episodes were scored, by its configuration, or by that of its part in a mixture."""
+    import yaml
+
+    from depo_lightning.choices import Scoring
+
+    try:
+        written = yaml.safe_load(config.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise DataError(
+            f"{config}: no readable YAML ({reason}); mend it, or give the JSONL in a folder alone"
+        ) from error
+    for name in ("env", "parts", "babyai"):
+        if isinstance(written, dict) and isinstance(written.get(name), dict):
+            written = written[name]
+    scoring = written.get("scoring") if isinstance(written, dict) else None
+    return str(scoring or Scoring.default)
 
 
 def page_row(episode: Trajectory, env: BabyAIEnv | None) -> dict[str, Any]:

@@ -41,9 +41,17 @@ def frames(episode: Trajectory, env: BabyAIEnv | None) -> Frames:
     """
     if env is None or episode.env != env.name or not episode.steps:
         return Frames()
+    result = Frames()
+    try:
+        _play_again(episode, env, result)
+    except Exception as error:  # what crashed the episode may do so again, and is no reason not to show it
+        result.note = f"Played again, the episode crashes ({type(error).__name__}: {error}): no picture from there."
+    return result
+
+
+def _play_again(episode: Trajectory, env: BabyAIEnv, result: Frames) -> None:
     from depo_lightning.envs.babyai.picture import picture
 
-    result = Frames()
     observation = env.reset(episode.task)
     done = False
     for number, step in enumerate(episode.steps, start=1):
@@ -51,7 +59,7 @@ def frames(episode: Trajectory, env: BabyAIEnv | None) -> Frames:
             result.note = (
                 f"Played again, the episode departs from the record before turn {number}: no picture from there."
             )
-            return result
+            return
         result.pictures.append(picture(env))
         try:
             action = parse_turn(step.text).action
@@ -64,4 +72,3 @@ def frames(episode: Trajectory, env: BabyAIEnv | None) -> Frames:
         result.rewards.append(answer.reward)
     result.pictures.append(picture(env))
     result.end = observation
-    return result

@@ -41,7 +41,7 @@ _BODY = """\
 
 def write_page(rows: Iterable[Mapping[str, Any]], title: str, path: str | os.PathLike[str]) -> Path:
     """Write `page`, atomically; returns the path."""
-    return write_atomic(path, page(rows, title))
+    return write_atomic(path, page(rows, title).encode("utf-8", "replace"))  # half of a surrogate pair is no character
 
 
 def page(rows: Iterable[Mapping[str, Any]], title: str) -> str:
