@@ -1,7 +1,9 @@
 """The data files: what the loader takes, counts, passes over and refuses."""
 
+import errno
 import json
 import logging
+import shutil
 
 import pytest
 
@@ -213,3 +215,32 @@ def test_prices_of_ranges_lie_within(folder):
     assert product.prices == (1010.0, 1020.5)
     assert product.price_tag == "$1010.0 to $1020.5"
     assert 1010 < product.price < 1020.5
+
+
+@pytest.mark.parametrize("kind", ["synthetic", "human"])
+def test_goals_are_numbered_once_and_kept(folder, monkeypatch, kind):
+    first = list(opened(folder, instructions=kind).goals)
+    assert first == list(WebShopEnv(products=24, instructions=kind).market.goals)
+    monkeypatch.setattr("depo_lightning.envs.webshop.stored_goals.numbered", lambda *_: pytest.fail("numbered again"))
+    open_market.cache_clear()
+    again = opened(folder, instructions=kind).goals
+    assert list(again) == first
+    with pytest.raises(IndexError):
+        again[len(again)]
+    change(folder, HUMAN if kind == "human" else ANNOTATIONS, lambda content: content.update(ABSENT0001=None))
+    open_market.cache_clear()
+    with pytest.raises(pytest.fail.Exception, match="numbered again"):
+        opened(folder, instructions=kind)
+
+
+def test_goals_of_a_shared_index_that_cannot_be_written_are_numbered_in_memory(folder, monkeypatch):
+    kept = list(opened(folder).goals)
+    (folder / "index").rename(folder / "shared")
+    for goals in (folder / "shared").glob("*.goals"):
+        shutil.rmtree(goals)
+
+    def refused(*args, **kwargs):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr("depo_lightning.envs.webshop.kept.mkdtemp", refused)
+    assert list(opened(folder, index=str(folder / "shared")).goals) == kept

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import random
 from array import array
-from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from math import prod
+
+import numpy as np
 
 from depo_lightning.choices import Instructions
 from depo_lightning.envs.webshop.catalogue import Catalogue, Product
@@ -43,46 +44,68 @@ class Goal:
     wish: Wish
 
 
+@dataclass(frozen=True, slots=True)
+class Numbering:
+    """Which goals the instructions become, and in which order.
+
+    Attributes:
+        ends: how many goals the instructions up to each one become (I,).
+        ceilings: dollars, for each instruction: of a synthetic one the ceiling of all its goals, of a human one the
+            ceiling of each (I, 4).
+        order: the goals in the order of the shuffle, numbered before it (G,).
+    """
+
+    ends: np.ndarray
+    ceilings: np.ndarray
+    order: np.ndarray
+
+
 class Goals(Sequence[Goal]):
     """All goals of a catalogue, shuffled; a goal is put together when it is asked for.
 
     Args:
         catalogue: where the products are looked up.
         instructions: in the order of the catalogue.
-        kind: which instructions these are.
+        numbering: what `numbered` makes of the two.
     """
 
-    def __init__(self, catalogue: Catalogue, instructions: Iterable[Instruction], kind: Instructions) -> None:
-        self._catalogue = catalogue
-        self._instructions = list(instructions)
-        human = kind is Instructions.human
-        draw = random.Random(SEED)
-        self._ceilings: list[list[float]] = []
-        counts = []
-        for instruction in self._instructions:
-            product = catalogue[instruction.asin]
-            ceilings = _above(product.price)
-            self._ceilings.append(ceilings if human else _drawn(ceilings, draw))
-            counts.append(len(ceilings) if human else _combinations(product))
-        self._ends = list(accumulate(counts))
-        self._order = array("q", range(self._ends[-1] if self._ends else 0))
-        random.Random(SEED).shuffle(self._order)
+    def __init__(self, catalogue: Catalogue, instructions: Sequence[Instruction], numbering: Numbering) -> None:
+        self._catalogue, self._instructions, self._numbering = catalogue, instructions, numbering
 
     def __len__(self) -> int:
-        return len(self._order)
+        return len(self._numbering.order)
 
     def __getitem__(self, index: int) -> Goal:  # type: ignore[override]
-        number = self._order[index]
-        place = bisect_right(self._ends, number)
-        variant = number - (self._ends[place - 1] if place else 0)
+        number, ends = int(self._numbering.order[index]), self._numbering.ends
+        place = int(np.searchsorted(ends, number, side="right"))
+        variant = number - (int(ends[place - 1]) if place else 0)
         instruction = self._instructions[place]
-        product, ceilings = self._catalogue[instruction.asin], self._ceilings[place]
+        product, ceilings = self._catalogue[instruction.asin], self._numbering.ceilings[place]
         if instruction.options is None:
             options = _combination(product, variant)
             told = ", and ".join(f"{name}: {value}" for name, value in options)
             text = instruction.text + (f" with {told}" if told else "")
-            return _goal(product, instruction, text, options, ceilings[0])
-        return _goal(product, instruction, instruction.text.strip("."), instruction.options, ceilings[variant])
+            return _goal(product, instruction, text, options, float(ceilings[0]))
+        text = instruction.text.strip(".")
+        return _goal(product, instruction, text, instruction.options, float(ceilings[variant]))
+
+
+def numbered(catalogue: Catalogue, instructions: Sequence[Instruction], kind: Instructions) -> Numbering:
+    """Number the goals as the reference does; looks every product up."""
+    human = kind is Instructions.human
+    draw = random.Random(SEED)
+    ceilings = np.zeros((len(instructions), _CEILINGS_CONSIDERED))
+    counts = []
+    for place, instruction in enumerate(instructions):
+        product = catalogue[instruction.asin]
+        above = _above(product.price)
+        asked = above if human else _drawn(above, draw)
+        ceilings[place, : len(asked)] = asked
+        counts.append(len(above) if human else _combinations(product))
+    ends = np.array(list(accumulate(counts)), dtype=np.int64)
+    order = array("q", range(int(ends[-1]) if counts else 0))
+    random.Random(SEED).shuffle(order)
+    return Numbering(ends, ceilings, np.array(order, dtype=np.int64))
 
 
 def _above(price: float) -> list[float]:

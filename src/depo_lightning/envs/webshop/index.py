@@ -6,27 +6,21 @@ postings are memory-mapped, so processes that open one folder share its pages.
 
 from __future__ import annotations
 
-import json
-import logging
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Any
 
 import numpy as np
-from filelock import FileLock
 
 from depo_lightning.envs.webshop.bm25 import Bm25Searcher
 from depo_lightning.envs.webshop.catalogue import Catalogue, Product
+from depo_lightning.envs.webshop.kept import Lines, kept, line_writer
 from depo_lightning.envs.webshop.search import Searcher, document
-from depo_lightning.files import machine_faults
 
-log = logging.getLogger(__name__)
 _FORMAT = 1  # of the folder; another number, another fingerprint
-_PRODUCTS, _STARTS, _SORTED, _ABOUT = "products.jsonl", "starts.npy", "sorted_ids.npy", "about.json"
+_PRODUCTS, _STARTS, _SORTED = "products.jsonl", "starts.npy", "sorted_ids.npy"
 _DECODED = 4096  # products kept decoded per process
 
 
@@ -42,16 +36,12 @@ class StoredCatalogue(Mapping[str, Product]):
     """A catalogue on the disk: a mapping from id to product in the order in which the products were stored."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._starts = np.load(folder / _STARTS, mmap_mode="r")
-        self._sorted = np.load(folder / _SORTED, mmap_mode="r")
-        self._lines = np.memmap(folder / _PRODUCTS, mode="r") if len(self) else np.zeros(0, np.uint8)
-        if len(self._lines) != self._starts[-1]:
-            raise ValueError(f"{_PRODUCTS} has {len(self._lines)} bytes, {_STARTS} tells of {self._starts[-1]}")
+        self._lines = Lines(folder / _PRODUCTS, folder / _STARTS)
+        self._sorted = np.load(folder / _SORTED, mmap_mode="r").view(np.ndarray)
         self._product = lru_cache(maxsize=_DECODED)(self._decode)
 
     def __len__(self) -> int:
-        return len(self._starts) - 1
+        return len(self._lines)
 
     def __iter__(self) -> Iterator[str]:
         ids = self._sorted["asin"][np.argsort(self._sorted["place"])]
@@ -66,8 +56,7 @@ class StoredCatalogue(Mapping[str, Product]):
         return self._product(int(self._sorted["place"][found]))
 
     def _decode(self, place: int) -> Product:
-        line = self._lines[int(self._starts[place]) : int(self._starts[place + 1])].tobytes()
-        return _product(json.loads(line))
+        return _product(self._lines[place])
 
 
 def build_shop(products: Iterable[Product]) -> Shop:
@@ -77,10 +66,7 @@ def build_shop(products: Iterable[Product]) -> Shop:
 
 
 def open_shop(folder: Path, fingerprint: str, products: Callable[[], Iterable[Product]]) -> Shop:
-    """The shop stored in `folder`; stored there first if it is not, if it was made from other data, or is damaged.
-
-    Processes that ask at the same time wait for the one that stores; an interrupted one leaves nothing behind that
-    another would take for a shop.
+    """The shop that `folder` keeps (see `kept`).
 
     Args:
         folder: its parent must be writable where the shop is yet to be stored.
@@ -91,66 +77,27 @@ def open_shop(folder: Path, fingerprint: str, products: Callable[[], Iterable[Pr
         MachineError: the folder cannot be written.
     """
     about = {"format": _FORMAT, "data": fingerprint}
-    shop = _opened(folder, about)
-    if shop is None:
-        with machine_faults("the shop's index cannot be stored", folder):
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(f"{folder}.lock"):
-                shop = _opened(folder, about)
-                if shop is None:
-                    if _about(folder) == about:
-                        log.warning("%s: the shop's index is damaged; it is built anew", folder)
-                    _store(folder, about, products())
-    return shop or _open(folder)
+    return kept(folder, about, _open, lambda target: _store(target, products()), "the shop's index")
 
 
 def _open(folder: Path) -> Shop:
     return Shop(StoredCatalogue(folder), Bm25Searcher.load(folder))
 
 
-def _opened(folder: Path, about: Any) -> Shop | None:
-    """The shop stored in `folder`; None if there is none, or one of other data, or one that cannot be read."""
-    if _about(folder) != about:
-        return None
-    try:
-        return _open(folder)
-    except (OSError, EOFError, KeyError, ValueError):
-        return None
-
-
-def _about(folder: Path) -> Any:
-    try:
-        return json.loads((folder / _ABOUT).read_text())
-    except (OSError, json.JSONDecodeError):
-        return None
-
-
-def _store(folder: Path, about: dict[str, Any], products: Iterable[Product]) -> None:
-    unfinished = Path(mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
-        starts, ids = [0], []
+def _store(folder: Path, products: Iterable[Product]) -> None:
+    ids: list[str] = []
+    with line_writer(folder / _PRODUCTS, folder / _STARTS) as write:
 
         def documents() -> Iterator[tuple[str, str]]:
-            with (unfinished / _PRODUCTS).open("wb") as lines:
-                for product in products:
-                    starts.append(starts[-1] + lines.write(_line(product)))
-                    ids.append(product.asin)
-                    yield product.asin, document(product)
+            for product in products:
+                write(asdict(product))
+                ids.append(product.asin)
+                yield product.asin, document(product)
 
-        Bm25Searcher.from_texts(documents()).save(unfinished)
-        np.save(unfinished / _STARTS, np.array(starts, dtype=np.int64))
-        table = np.zeros(len(ids), dtype=[("asin", "S10"), ("place", np.int32)])
-        table["asin"], table["place"] = ids, np.arange(len(ids))
-        np.save(unfinished / _SORTED, np.sort(table, order="asin"))
-        (unfinished / _ABOUT).write_text(json.dumps(about))
-        shutil.rmtree(folder, ignore_errors=True)
-        unfinished.rename(folder)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
-
-
-def _line(product: Product) -> bytes:
-    return json.dumps(asdict(product), ensure_ascii=False).encode() + b"\n"
+        Bm25Searcher.from_texts(documents()).save(folder)
+    table = np.zeros(len(ids), dtype=[("asin", "S10"), ("place", np.int32)])
+    table["asin"], table["place"] = ids, np.arange(len(ids))
+    np.save(folder / _SORTED, np.sort(table, order="asin"))
 
 
 def _product(values: dict[str, Any]) -> Product:

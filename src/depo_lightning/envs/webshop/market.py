@@ -15,7 +15,7 @@ from pathlib import Path
 from depo_lightning.choices import Instructions
 from depo_lightning.envs.webshop import official
 from depo_lightning.envs.webshop.catalogue import Catalogue, Product
-from depo_lightning.envs.webshop.goals import Goals
+from depo_lightning.envs.webshop.goals import Goals, Instruction, numbered
 from depo_lightning.envs.webshop.nouns import tagger, tagger_faults
 from depo_lightning.envs.webshop.reward import Nouns
 from depo_lightning.envs.webshop.search import Searcher
@@ -92,15 +92,17 @@ def _generated(source: Source) -> tuple[Catalogue, Searcher, Goals]:
     shop = build_shop(official.read_products(records, annotations, skipped, name))
     human = source.instructions is Instructions.human
     content = {listing.asin: [wish(listing, seed)] for listing in offered} if human else annotations
-    told = official.read_instructions(content, shop.catalogue, source.instructions, skipped, name)
-    return shop.catalogue, shop.searcher, Goals(shop.catalogue, told, source.instructions)
+    told = list(official.read_instructions(content, shop.catalogue, source.instructions, skipped, name))
+    goals = Goals(shop.catalogue, told, numbered(shop.catalogue, told, source.instructions))
+    return shop.catalogue, shop.searcher, goals
 
 
 def _stored(source: Source, folder: Path) -> tuple[Catalogue, Searcher, Goals]:
     from depo_lightning.envs.webshop.index import open_shop
+    from depo_lightning.envs.webshop.stored_goals import open_goals
 
     files = official.locate(folder, source.products, source.instructions)
-    stands_for = fingerprint(files, source.products)
+    stands_for = fingerprint(files.products, files.annotations, count=source.products)
     index = Path(source.index or folder / "index") / stands_for[:12]
 
     def products() -> Iterator[Product]:
@@ -111,16 +113,23 @@ def _stored(source: Source, folder: Path) -> tuple[Catalogue, Searcher, Goals]:
         _report(files.products, skipped, Path(f"{index}.{files.products.stem}.skipped.json"))
 
     shop = open_shop(index, stands_for, products)
-    path, skipped = files.told(source.instructions), Counter[str]()
-    told = official.read_instructions(official.read_json(path), shop.catalogue, source.instructions, skipped, path.name)
-    goals = Goals(shop.catalogue, told, source.instructions)
-    _report(path, skipped, Path(f"{index}.{path.stem}.skipped.json"))
+    path = files.told(source.instructions)
+
+    def told() -> list[Instruction]:
+        skipped, content = Counter[str](), official.read_json(path)
+        found = official.read_instructions(content, shop.catalogue, source.instructions, skipped, path.name)
+        instructions = list(found)
+        _report(path, skipped, Path(f"{index}.{path.stem}.skipped.json"))
+        return instructions
+
+    goals_of = f"{stands_for} {fingerprint(path)}"
+    goals = open_goals(Path(f"{index}.{path.stem}.goals"), goals_of, shop.catalogue, source.instructions, told)
     return shop.catalogue, shop.searcher, goals
 
 
-def fingerprint(files: official.Files, count: int | None) -> str:
-    """A hash that changes with the files that products are read from (names, sizes, times) and with their number."""
-    stats = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in (files.products, files.annotations)]
+def fingerprint(*files: Path, count: int | None = None) -> str:
+    """A hash that changes with files (names, sizes, times), and with how many of their products are taken."""
+    stats = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files]
     return hashlib.sha256(json.dumps([stats, count]).encode()).hexdigest()
 
 
