@@ -27,11 +27,12 @@ from transformers import (
 from depo_lightning.data import Packing, PreferenceData, PreferenceSample
 from depo_lightning.data.packing import Branch, pack
 from depo_lightning.errors import ConfigError
-from depo_lightning.modules import Compute, PackedBatch, policy_logps
+from depo_lightning.modules import Compute, PackedBatch, passes, policy_logps
 from depo_lightning.modules.attention import supports_packing
 from depo_lightning.modules.packed import visible
 from depo_lightning.modules.passes import packed_logps
 from depo_lightning.objectives import logps as logps_module
+from depo_lightning.objectives.logps import token_logps
 
 VOCABULARY = 40
 SHAPE = {
@@ -278,3 +279,22 @@ def test_what_packed_attention_cannot_do_is_told() -> None:
         packed_logps(Gemma2ForCausalLM(gemma), packed(forest(0), Packing()))
     windowed = Qwen2Config(**SHAPE, use_sliding_window=True, sliding_window=8, max_window_layers=0)
     assert not supports_packing(Qwen2ForCausalLM(windowed))
+
+
+def test_no_thread_keeps_a_graph_that_the_caller_does_not_want(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = []
+
+    def watched(*args: Any) -> torch.Tensor:
+        logps = token_logps(*args)
+        kept.append(logps.requires_grad)
+        return logps
+
+    monkeypatch.setattr(passes, "token_logps", watched)
+    rows = forest(1).steps
+    batch = rows.packed(np.arange(len(rows)), Packing(120, threads=2))
+    for grad in (False, True):
+        kept.clear()
+        with torch.set_grad_enabled(grad):
+            packed_logps(llama(), batch, Compute(threads=2))
+        assert len(kept) > 1
+        assert set(kept) == {grad}

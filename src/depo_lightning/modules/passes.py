@@ -152,12 +152,16 @@ class _Concurrent(torch.autograd.Function):
 
 
 def _each(work: Callable[[Any], T], items: Sequence[Any], threads: int) -> list[T]:
-    """Results in the order of the items."""
+    """Results in the order of the items; whether a graph is kept is the caller's choice, in every thread."""
     if threads == 1 or len(items) == 1:
         return [work(item) for item in items]
-    workers = min(threads, len(items))
-    with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+    with ThreadPoolExecutor(min(threads, len(items)), initializer=_join, initargs=(torch.is_grad_enabled(),)) as pool:
         return list(pool.map(work, items))
+
+
+def _join(grad: bool) -> None:
+    torch.set_num_threads(1)
+    torch.set_grad_enabled(grad)  # a thread starts with it enabled, whatever holds in the one that starts it
 
 
 def _sum(parts: Sequence[Tensor | None]) -> Tensor | None:
