@@ -54,7 +54,7 @@ class TreeReport:
     """What one search did.
 
     Attributes:
-        task, level: the task searched.
+        task, level: the task searched; of a mixture, by its number there.
         simulations: playouts used; fewer than allowed where the tree was fully explored or crashed.
         paths: distinct finished episodes (ended, or cut off at the maximal depth).
         successes: those that reached the goal.
@@ -127,8 +127,9 @@ async def search_tree(env: TextEnv, teacher: Teacher, task: int, settings: Searc
 
 class _Search:
     def __init__(self, env: TextEnv, teacher: Teacher, task: int, settings: SearchSettings, seed: int) -> None:
-        self.env, self.teacher, self.task, self.settings, self.seed = env, teacher, task, settings, seed
-        self.rng = Random(f"search/{env.name}/{task}/{seed}")
+        self.number, self.teacher, self.settings, self.seed = task, teacher, settings, seed
+        self.env, self.task = env.part(task)
+        self.rng = Random(f"search/{self.env.name}/{self.task}/{seed}")
         self.root = Node()
         self.here = self.root  # the node whose state the environment is in
         self.dropped = self.repaired = 0
@@ -153,7 +154,7 @@ class _Search:
         finished = [node for node in ends if node.outcome is not Status.CRASHED]
         usage = total(node.usage for node in self.root.walk() if node.usage is not NO_USAGE)
         report = TreeReport(
-            task=self.task,
+            task=self.number,
             level=self.env.level(self.task),
             simulations=self.simulations,
             paths=len(finished),

@@ -9,9 +9,13 @@ from typing import Any
 from depo_lightning.envs.base import Split, StepResult, TextEnv
 from depo_lightning.errors import ConfigError
 
-__all__ = ["REGISTRY", "Split", "StepResult", "TextEnv", "make"]
+__all__ = ["REGISTRY", "Split", "StepResult", "TextEnv", "kind", "make"]
 
-REGISTRY = {"babyai": "depo_lightning.envs.babyai:BabyAIEnv", "webshop": "depo_lightning.envs.webshop:WebShopEnv"}
+REGISTRY = {
+    "babyai": "depo_lightning.envs.babyai:BabyAIEnv",
+    "webshop": "depo_lightning.envs.webshop:WebShopEnv",
+    "mixture": "depo_lightning.envs.mixture:MixtureEnv",
+}
 
 
 def __getattr__(name: str) -> ModuleType:
@@ -27,7 +31,17 @@ def make(name: str, **kwargs: Any) -> TextEnv:
     Raises:
         ConfigError: unknown name, or fields the environment does not accept.
     """
+    return kind(name)(**kwargs)
+
+
+def kind(name: str) -> type[TextEnv]:
+    """The class of the environment `name`.
+
+    Raises:
+        ConfigError: unknown name.
+    """
     if name not in REGISTRY:
         raise ConfigError(f"env.name={name!r}: no such environment; choose one of {sorted(REGISTRY)}")
     module, _, attribute = REGISTRY[name].partition(":")
-    return getattr(import_module(module), attribute)(**kwargs)
+    found: type[TextEnv] = getattr(import_module(module), attribute)
+    return found

@@ -81,3 +81,16 @@ class TextEnv(ABC):
     @abstractmethod
     def level(self, task: int) -> str:
         """Name of the difficulty class a task belongs to."""
+
+    def part(self, task: int) -> tuple[TextEnv, int]:
+        """The environment that plays task `task`, and the task's index there: a mixture has several.
+
+        Whoever plays an episode plays it in there and records it as that environment's, so that a record says the same
+        wherever it comes from.
+        """
+        return self, task
+
+    def origin(self, task: int) -> tuple[str, int]:
+        """What a trajectory of task `task` has for `env` and `task`."""
+        env, own = self.part(task)
+        return env.name, own

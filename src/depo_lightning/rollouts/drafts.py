@@ -65,18 +65,18 @@ class Drafts:
     """
 
     def __init__(self, episodes: Iterable[Trajectory], renderer: ChatRenderer) -> None:
-        self._steps: dict[int, list[tuple[Step, ...]]] = {}
+        self._steps: dict[tuple[str, int], list[tuple[Step, ...]]] = {}
         for episode in episodes:
-            known = self._steps.setdefault(episode.task, [])
+            known = self._steps.setdefault((episode.env, episode.task), [])
             if len(known) < DRAFTS:
                 known.append(episode.steps)
         self._renderer = renderer
 
-    def turns(self, task: int, index: int, observation: str) -> list[list[int]]:
-        """What turn `index` may be: ids, end-of-turn token included, of each draft that fits."""
+    def turns(self, origin: tuple[str, int], index: int, observation: str) -> list[list[int]]:
+        """What turn `index` of environment and task may be: ids, end-of-turn token included, of each draft that fits."""
         texts = [
             steps[index].text
-            for steps in self._steps.get(task, ())
+            for steps in self._steps.get(origin, ())
             if index < len(steps) and steps[index].observation == observation
         ]
         return [self._renderer.turn_ids(text) for text in dict.fromkeys(texts)]

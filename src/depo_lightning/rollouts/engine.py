@@ -145,7 +145,7 @@ class _Rollout:
         row.start = len(row.ids)
         if row.start + self.settings.max_new_tokens > self.settings.max_context:
             row.episode.truncate("max_context")
-        row.drafts = self.drafts.turns(row.episode.task, row.turns, row.episode.messages[-1]["content"])
+        row.drafts = self.drafts.turns(row.episode.origin, row.turns, row.episode.messages[-1]["content"])
 
     def _advance(self, index: int) -> None:
         """One pass over a band."""
@@ -230,7 +230,7 @@ class _Rollout:
 
     def _leave(self, row: Row) -> None:
         trajectory = row.episode.trajectory()
-        self.ended[trajectory.task] = trajectory
+        self.ended[row.episode.task] = trajectory
         if not trajectory.error:
             self.idle_envs.append(row.episode.env)
         if self.progress is not None:

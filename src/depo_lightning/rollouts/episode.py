@@ -19,12 +19,14 @@ class Episode:
     seconds hold what it waits for others.
 
     Attributes:
+        env, task: as given; the record is of the environment that plays the task, see `TextEnv.part`.
         messages: the conversation so far, as the renderer takes it.
         status: None while the episode goes on.
     """
 
     def __init__(self, env: TextEnv, task: int, seed: int, max_steps: int) -> None:
         self.env, self.task, self.seed, self.max_steps = env, task, seed, max_steps
+        self._world, self._own_task = env.part(task)
         self.status: Status | None = None
         self.messages: list[Message] = []
         self._started = self._observed = time.perf_counter()
@@ -33,13 +35,18 @@ class Episode:
         self._extra: dict[str, Any] = {}
         self._error = self._level = self._observation = ""
         self._last = StepResult(observation="", reward=0.0, done=False, valid=True)
-        if env.system_prompt:
-            self.messages.append({"role": "system", "content": env.system_prompt})
+        if self._world.system_prompt:
+            self.messages.append({"role": "system", "content": self._world.system_prompt})
         try:
-            self._level = env.level(task)
-            self._observe(env.reset(task))
+            self._level = self._world.level(self._own_task)
+            self._observe(self._world.reset(self._own_task))
         except Exception as error:  # whatever an environment raises ends this episode only, and is reported
             self.crash(error)
+
+    @property
+    def origin(self) -> tuple[str, int]:
+        """Environment and task of the record."""
+        return self._world.name, self._own_task
 
     def play(self, text: str, tokens: int) -> None:
         """Carry out one agent turn of `tokens` generated tokens."""
@@ -47,8 +54,8 @@ class Episode:
         turn, valid = Turn(thought="", action=""), False
         observation = self._observation
         try:
-            turn = parse_turn(text, self.env.last_action) if self.env.react else Turn(thought="", action=text)
-            self._last = self.env.step(turn.action)
+            turn = parse_turn(text, self._world.last_action) if self._world.react else Turn(thought="", action=text)
+            self._last = self._world.step(turn.action)
             valid, reply = self._last.valid, self._last.observation
         except FormatError as error:  # answered without the environment, as the reference client does
             reply = str(error)
@@ -82,11 +89,11 @@ class Episode:
         """
         assert self.status is not None
         return Trajectory(
-            id=f"{self.env.name}-{self.task}-{self.seed}",
-            env=self.env.name,
-            task=self.task,
+            id=f"{self._world.name}-{self._own_task}-{self.seed}",
+            env=self._world.name,
+            task=self._own_task,
             seed=self.seed,
-            system=self.env.system_prompt,
+            system=self._world.system_prompt,
             steps=tuple(self._steps),
             reward=0.0 if self.status is Status.CRASHED else min(max(float(self._last.reward), 0.0), 1.0),
             success=self.status is Status.FINISHED and self._last.success,

@@ -61,7 +61,8 @@ def play_parallel(
     finally:
         for process in processes:
             process.join()
-    return [episodes[task] for task in tasks]
+    origin = make_env().origin
+    return [episodes[origin(task)] for task in tasks]
 
 
 def _work(
@@ -92,8 +93,8 @@ def _die_with_parent() -> None:
 
 def _gather(
     played: Any, processes: Sequence[Any], count: int, progress: Callable[[Trajectory], None] | None
-) -> dict[int, Trajectory]:
-    episodes: dict[int, Trajectory] = {}
+) -> dict[tuple[str, int], Trajectory]:
+    episodes: dict[tuple[str, int], Trajectory] = {}
     while len(episodes) < count:
         try:
             item = played.get(timeout=_LOOK)
@@ -106,7 +107,7 @@ def _gather(
             continue
         if isinstance(item, str):
             raise MachineError(f"a rollout process failed:\n{item}")
-        episodes[item.task] = item
+        episodes[item.env, item.task] = item
         if progress is not None:
             progress(item)
     return episodes

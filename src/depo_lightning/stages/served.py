@@ -47,7 +47,9 @@ def served_episodes(
     if server.load_adapters and (source / "adapter_config.json").exists():
         model, adapter = f"{policy}-{target.name}", source  # no other evaluation has the name, so none unloads it
     kept = _Kept(target / PROGRESS / EPISODES)
-    episodes = {episode.task: episode for episode in kept.read()}
+    env = context.make_env()
+    origin = {task: env.origin(task) for task in tasks}
+    episodes = {(episode.env, episode.task): episode for episode in kept.read()}
     for _ in episodes:
         advance()
 
@@ -59,16 +61,18 @@ def served_episodes(
     played = play_on_server(
         ChatRenderer(policies.load_tokenizer(source)),
         context.make_env,
-        [task for task in tasks if task not in episodes],
+        [task for task in tasks if origin[task] not in episodes],
         settings(RolloutSettings, server),
         settings(ServerSettings, server, model=model),
         ended,
         adapter,
     )
-    episodes |= {episode.task: episode for episode in played}
+    episodes |= {(episode.env, episode.task): episode for episode in played}
     if all(episode.status is Status.CRASHED for episode in episodes.values()):
-        raise MachineError(f"{policy}: all {len(tasks)} episodes crashed; the first: {episodes[tasks[0]].error}")
-    return [episodes[task] for task in tasks]
+        raise MachineError(
+            f"{policy}: all {len(tasks)} episodes crashed; the first: {episodes[origin[tasks[0]]].error}"
+        )
+    return [episodes[origin[task]] for task in tasks]
 
 
 class _Kept:
