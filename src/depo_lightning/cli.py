@@ -88,6 +88,11 @@ def _one_message(error: BaseException) -> str:
         causes.append(cause)
     lines = dict.fromkeys(line.strip() for item in causes for line in str(item).splitlines())
     missing = re.search(r"Could not (?:find|load) 'hydra/launcher/(\w+)'", "\n".join(lines))
+    if any("resolving interpolation '${env}" in line for line in lines):  # ${env} stands for one file's name
+        return (
+            "env=[…]: takes one name; a mixture is a file of its own. Write env=babyai_webshop, or add "
+            "conf/env/<name>.yaml like it (docs/mixtures.md)"
+        )
     if missing and missing[1] in _LAUNCHERS:
         return f'hydra/launcher: {missing[1]} is not installed; run pip install -e ".[{_LAUNCHERS[missing[1]]}]"'
     return "\n    ".join(line for line in lines if line and not line.startswith(("object_type", "reference_type")))

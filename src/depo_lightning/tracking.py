@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from depo_lightning.curves import read_curves
 from depo_lightning.errors import ConfigError
 from depo_lightning.files import machine_faults
+from depo_lightning.results import tables
 from depo_lightning.tracking_backends import Backend, CsvBackend, TensorBoardBackend, WandbBackend
 from depo_lightning.tracking_link import job_record, local_name, write_link
 
@@ -215,12 +216,10 @@ def flat_results(results: Mapping[str, Any]) -> dict[str, float]:
 
     The estimates of the policy that `results["main"]` names are there without its name too, `success_rate` and so on,
     so that runs with different main policies share the axes of a plot. Answers to a set of questions stand under its
-    name: `depo/gsm8k/accuracy`, `gsm8k/accuracy`.
+    name, `depo/gsm8k/accuracy`, `gsm8k/accuracy`, and the episodes of an environment of several under its own.
     """
     flat: dict[str, float | None] = {}
-    entries = [("", results.get("policies", {}))]
-    entries += [(f"{name}/", asked["policies"]) for name, asked in results.get("questions", {}).items()]
-    for within, policies in entries:
+    for within, policies in tables(results):
         for policy, entry in policies.items():
             prefixes = (f"{policy}/", "") if policy == results.get("main") else (f"{policy}/",)
             for name, estimate in {**entry["metrics"], **entry.get("timing", {})}.items():

@@ -177,6 +177,33 @@ def read_jsonl(path: str | os.PathLike[str]) -> list[Trajectory]:
     return result
 
 
+def read_joined(paths: Iterable[str | os.PathLike[str]]) -> list[Trajectory]:
+    """Read several trajectories files as one, in the given order.
+
+    Raises:
+        DataError: what `read_jsonl` says of any of them; an id that stands in two files, with the first such lines.
+    """
+    result: list[Trajectory] = []
+    faults: list[str] = []
+    origin: dict[str, str | os.PathLike[str]] = {}
+    for path in paths:
+        try:
+            found = read_jsonl(path)
+        except DataError as error:
+            faults += error.faults
+            continue
+        if both := [trajectory.id for trajectory in found if trajectory.id in origin]:
+            faults.append(
+                f"{path}: {len(both)} ids stand in an earlier file too, such as {both[0]!r} in {origin[both[0]]}; "
+                "ids must differ: leave one of the files out, or give its lines other ids"
+            )
+        origin |= dict.fromkeys((trajectory.id for trajectory in found), path)
+        result += found
+    if faults:
+        raise DataError(faults)
+    return result
+
+
 def with_token_counts(trajectory: Trajectory, counts: Iterable[int]) -> Trajectory:
     """The same trajectory with `tokens` of every step set from `counts`."""
     steps = tuple(replace(step, tokens=count) for step, count in zip(trajectory.steps, counts, strict=True))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from math import sqrt
 from statistics import fmean, variance
@@ -37,6 +37,7 @@ class LabelReport:
         levels: per level, the number of episodes per label.
         level_gap: total-variation distance between the levels of D and of U, in [0, 1].
         warnings: what makes these labels doubtful, in words.
+        environments: where there are several, the report of each.
     """
 
     total: int
@@ -45,6 +46,7 @@ class LabelReport:
     levels: dict[str, dict[str, int]]
     level_gap: float
     warnings: tuple[str, ...] = field(default=())
+    environments: dict[str, LabelReport] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """The report as plain values, for JSON."""
@@ -59,7 +61,9 @@ class LabelReport:
                 f"{name}: {summary.count} episodes, means: {summary.tokens_per_step:.1f} tokens per step, "
                 f"{summary.steps:.1f} steps, {summary.tokens:.1f} tokens, reward {summary.reward:.2f}"
             )
-        for level, counts in self.levels.items():
+        for env, part in self.environments.items():
+            result += [f"{env}: {line}" for line in part.lines() if not line.startswith("WARNING")]
+        for level, counts in {} if self.environments else self.levels.items():
             result.append(f"{level or 'no level'}: " + ", ".join(f"{count} {name}" for name, count in counts.items()))
         return result + [f"WARNING: {warning}" for warning in self.warnings]
 
@@ -70,6 +74,8 @@ def make_report(pool: Sequence[Trajectory], labelled: Sequence[Trajectory]) -> L
     Labels that follow the *task* teach which tasks are easy, not how to act: the levels of D and U, and the least
     steps and tokens that anyone needed on their tasks, should agree. Labels that do not follow the *tokens per
     step* teach nothing about brevity: D should need fewer, by more than two standard errors.
+
+    Of several environments each is tested for itself, and besides whether D and U are of the same ones.
 
     Args:
         pool: every episode there was; gives each task's least cost.
@@ -82,7 +88,14 @@ def make_report(pool: Sequence[Trajectory], labelled: Sequence[Trajectory]) -> L
         for level in sorted({item.level for item in labelled})
     }
     gap = _total_variation([item.level for item in desirable], [item.level for item in undesirable])
-    warnings = [*_difficulty_warnings(pool, desirable, undesirable, gap), *_brevity_warnings(desirable, undesirable)]
+    parts = _of_environments(pool, labelled)
+    if parts:
+        warnings = [f"{env}: {warning}" for env, part in parts.items() for warning in part.warnings]
+        warnings += _environment_warnings(desirable, undesirable)
+    elif desirable and undesirable:
+        warnings = _difficulty_warnings(pool, desirable, undesirable, gap) + _brevity_warnings(desirable, undesirable)
+    else:
+        warnings = ["not both labels occur: nothing tells what to prefer to what"]
     return LabelReport(
         total=len(pool),
         crashed=sum(item.status is Status.CRASHED for item in pool),
@@ -90,21 +103,48 @@ def make_report(pool: Sequence[Trajectory], labelled: Sequence[Trajectory]) -> L
         levels=levels,
         level_gap=gap,
         warnings=tuple(warnings),
+        environments=parts,
     )
 
 
+def _of_environments(pool: Sequence[Trajectory], labelled: Sequence[Trajectory]) -> dict[str, LabelReport]:
+    """The report of each environment; empty where there is one only."""
+    names = sorted({item.env for item in pool})
+    if len(names) < 2:
+        return {}
+    return {
+        env: make_report([item for item in pool if item.env == env], [item for item in labelled if item.env == env])
+        for env in names
+    }
+
+
+def _environment_warnings(desirable: Sequence[Trajectory], undesirable: Sequence[Trajectory]) -> list[str]:
+    gap = _total_variation([item.env for item in desirable], [item.env for item in undesirable])
+    if gap <= LEVEL_GAP:
+        return []
+    return [
+        f"D and U come from different environments (total-variation distance {gap:.2f} > {LEVEL_GAP}): training will "
+        "prefer one to the other; set thresholds.max_desirable and max_undesirable, which hold for each"
+    ]
+
+
 def _summary(items: Sequence[Trajectory]) -> ClassSummary:
+    def mean(values: Iterator[float]) -> float:
+        return fmean(values) if items else 0.0
+
     return ClassSummary(
         count=len(items),
-        tokens_per_step=fmean(item.t_token for item in items),
-        steps=fmean(item.t_step for item in items),
-        tokens=fmean(item.agent_tokens for item in items),
-        reward=fmean(item.reward for item in items),
+        tokens_per_step=mean(item.t_token for item in items),
+        steps=mean(item.t_step for item in items),
+        tokens=mean(item.agent_tokens for item in items),
+        reward=mean(item.reward for item in items),
     )
 
 
 def _total_variation(first: Sequence[str], second: Sequence[str]) -> float:
-    """Half the summed difference of the two shares, over all levels."""
+    """Half the summed difference of the two shares; 0 where one side is empty."""
+    if not first or not second:
+        return 0.0
     a, b = Counter(first), Counter(second)
     return sum(abs(a[level] / len(first) - b[level] / len(second)) for level in a.keys() | b.keys()) / 2
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from random import Random
@@ -17,7 +17,7 @@ _BINS = (0.0, 0.25, 0.5, 0.7, 0.8, 0.9, 1.0)  # edges of the reward histogram in
 
 @dataclass(frozen=True, slots=True)
 class Caps:
-    """How many episodes of each label to keep.
+    """How many episodes of each label to keep, of each environment where there are several.
 
     Attributes:
         max_desirable, max_undesirable: upper bounds; None keeps all.
@@ -230,7 +230,7 @@ def _labelled(
     trajectories: Sequence[Trajectory], verdicts: dict[str, Label], caps: Caps, remedy: str
 ) -> tuple[list[Trajectory], LabelReport]:
     _require_both(trajectories, verdicts, remedy)
-    kept = _capped(verdicts, caps)
+    kept = capped(trajectories, verdicts, caps)
     labelled = [replace(item, label=kept[item.id]) for item in trajectories if item.id in kept]
     return labelled, make_report(trajectories, labelled)
 
@@ -248,8 +248,16 @@ def _require_both(trajectories: Sequence[Trajectory], verdicts: dict[str, Label]
         )
 
 
-def _capped(verdicts: dict[str, Label], caps: Caps) -> dict[str, Label]:
-    """A random subset within the caps; the same whatever the order of the episodes."""
+def capped(trajectories: Iterable[Trajectory], verdicts: Mapping[str, Label], caps: Caps) -> dict[str, Label]:
+    """A random subset of each environment's verdicts within the caps; the same whatever the order of the episodes."""
+    found: dict[str, dict[str, Label]] = defaultdict(dict)
+    for item in trajectories:
+        if item.id in verdicts:
+            found[item.env][item.id] = verdicts[item.id]
+    return {key: label for own in found.values() for key, label in _capped(own, caps).items()}
+
+
+def _capped(verdicts: Mapping[str, Label], caps: Caps) -> dict[str, Label]:
     ids = {label: sorted(key for key, value in verdicts.items() if value is label) for label in Label}
     sizes = {
         label: min(len(ids[label]), len(ids[label]) if cap is None else cap)

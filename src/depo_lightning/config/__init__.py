@@ -14,12 +14,23 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf
 
 from depo_lightning.config import collection, environments, llm, models, rollouts, thresholds
-from depo_lightning.config.collection import RephraserConfig, ScriptedTeacherConfig, SearchConfig, TeacherConfig
-from depo_lightning.config.environments import BabyAIConfig, EnvConfig
+from depo_lightning.config.collection import (
+    RephraserConfig,
+    ScriptedTeacherConfig,
+    SearchConfig,
+    TeacherConfig,
+    trajectory_files,
+)
+from depo_lightning.config.environments import BabyAIConfig, EnvConfig, MixtureConfig
 from depo_lightning.config.evaluation import QuestionsConfig
 from depo_lightning.config.models import LoraConfig, ModelConfig, PretrainedConfig, TinyConfig
 from depo_lightning.config.rollouts import Backend, RolloutConfig, ServerRolloutConfig
-from depo_lightning.config.thresholds import AbsoluteThresholds, RelativeThresholds, ThresholdsConfig
+from depo_lightning.config.thresholds import (
+    AbsoluteThresholds,
+    MixtureThresholds,
+    RelativeThresholds,
+    ThresholdsConfig,
+)
 from depo_lightning.config.training import (
     BCConfig,
     BCData,
@@ -46,6 +57,8 @@ __all__ = [
     "LoggerConfig",
     "LoggerKind",
     "LoraConfig",
+    "MixtureConfig",
+    "MixtureThresholds",
     "ModelConfig",
     "Policy",
     "PretrainedConfig",
@@ -64,6 +77,7 @@ __all__ = [
     "TrainerConfig",
     "register",
     "to_config",
+    "trajectory_files",
 ]
 
 STAGES = ("collect", "label", "rephrase", "bc", "reference", "depo", "evaluate", "report")

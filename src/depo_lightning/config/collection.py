@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 from omegaconf import MISSING
 
@@ -21,6 +23,7 @@ class ScriptedTeacherConfig(TeacherConfig):
     detour: float = 0.15
     verbosity: float = 0.5
     style_persistence: float = 0.9
+    parts: dict[str, dict[str, float]] = field(default_factory=dict)  # other values for a mixture's environments
 
 
 @dataclass
@@ -40,7 +43,13 @@ class SearchConfig:
     seed: int = 0
     workers: int | None = None  # processes; null: as many as the job has cores
     concurrency: int = 8
-    trajectories: str | None = None  # a JSONL of trajectories to use instead of searching
+    trajectories: Any = None  # a JSONL of trajectories to use instead of searching, or a list of several to join
+
+
+def trajectory_files(search: SearchConfig) -> list[Path]:
+    """The files to use instead of searching; none to search."""
+    given = search.trajectories
+    return [Path(file) for file in (given if isinstance(given, list) else [given] if given is not None else [])]
 
 
 SCHEMAS = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from omegaconf import MISSING
 
@@ -33,4 +33,16 @@ class WebShopConfig(EnvConfig):
     catalogue_seed: int = 0  # of the generated catalogue
 
 
-SCHEMAS = (("env", "babyai_schema", BabyAIConfig), ("env", "webshop_schema", WebShopConfig))
+@dataclass
+class MixtureConfig(EnvConfig):
+    """Tasks of several environments in turn. A file in `conf/env/` composes each mixture."""
+
+    name: str = "mixture"
+    parts: dict[str, EnvConfig] = field(default_factory=dict)  # by the environments' names
+
+
+SCHEMAS = (
+    ("env", "babyai_schema", BabyAIConfig),
+    ("env", "webshop_schema", WebShopConfig),
+    ("env", "mixture_schema", MixtureConfig),
+)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from omegaconf import MISSING
 
 
 @dataclass
 class ThresholdsConfig:
+    """The bounds on sizes hold for each environment, where there are several."""
+
     kind: str = MISSING
     max_desirable: int | None = None  # seeded subsample; null keeps all
     max_undesirable: int | None = None
@@ -41,7 +43,16 @@ class RelativeThresholds(ThresholdsConfig):
     step_weight: float = 0.0
 
 
+@dataclass
+class MixtureThresholds(ThresholdsConfig):
+    """Rules of its own, bounds included, for each environment of a mixture; the bounds above hold besides."""
+
+    kind: str = "mixture"
+    parts: dict[str, ThresholdsConfig] = field(default_factory=dict)  # by the environments' names
+
+
 SCHEMAS = (
     ("thresholds", "absolute_schema", AbsoluteThresholds),
     ("thresholds", "relative_schema", RelativeThresholds),
+    ("thresholds", "mixture_schema", MixtureThresholds),
 )

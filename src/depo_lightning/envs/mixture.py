@@ -12,6 +12,7 @@ from depo_lightning import envs
 from depo_lightning.envs.base import Split, StepResult, TextEnv
 from depo_lightning.errors import ConfigError
 
+_FIELD = re.compile(r"(?<![\w/.-])env\.(?!parts\.)(?=\w)")
 _NOT_RUNNING = "no episode is running; call reset first"
 
 
@@ -133,7 +134,4 @@ def _faults_of(part: str) -> Iterator[None]:
     try:
         yield
     except ConfigError as error:
-        place = rf"env.parts.{part}."
-        raise ConfigError(
-            [re.sub(r"(?<![\w/.-])env\.(?!parts\.)(?=\w)", place, fault) for fault in error.faults]
-        ) from error
+        raise ConfigError([_FIELD.sub(f"env.parts.{part}.", fault) for fault in error.faults]) from error

@@ -14,6 +14,7 @@ from depo_lightning.evaluation import questions
 MISSING = "–"
 _NAMES = {"bc": "BC", "filtered_bc": "filtered BC", "kto": "KTO", "depo": "DEPO"}
 _FORM = tuple[str, int]  # name shown, decimals
+_BLOCK = tuple[str, Mapping[str, Any], list[list[str]], str]  # title, policies, rows, note
 _METRICS: dict[str, _FORM] = {
     "success_rate": ("success rate", 3),
     "mean_reward": ("mean reward", 3),
@@ -71,20 +72,9 @@ def results_table(results: Mapping[str, Any]) -> Table:
 
     Four policies fit 80 columns: intervals stand under their means.
     """
-    policies = results["policies"]
     outer = Table.grid()
-    estimates = _block("evaluation", policies, f"{_ESTIMATE_NOTE}.")
-    for row in _estimate_rows(policies):
-        estimates.add_row(*row)
-    outer.add_row(estimates)
-    compared = {name: entry for name, entry in policies.items() if entry["difference_to_bc"]}
-    if compared:
-        differences = _block("difference to BC", compared, f"{_DIFFERENCE_NOTE}.")
-        for row in _difference_rows(compared):
-            differences.add_row(*(escape(cell.replace(" [", "\n[")) for cell in row))
-        outer.add_row(differences)
-    for title, columns, rows, note in _question_blocks(results):
-        block = _block(title, columns, note)
+    for title, columns, rows, note in _blocks(results):
+        block = _block(title or "evaluation", columns, f"{note}.")
         for row in rows:
             block.add_row(*(escape(cell.replace(" [", "\n[")) for cell in row))
         outer.add_row(block)
@@ -92,18 +82,29 @@ def results_table(results: Mapping[str, Any]) -> Table:
 
 
 def markdown_table(results: Mapping[str, Any]) -> str:
-    """The same as GitHub Markdown: one table of estimates, one of differences."""
-    policies = results["policies"]
-    names = [policy_label(name, entry) for name, entry in policies.items()]
-    parts = [_markdown(["", *names], _estimate_rows(policies)), f"{_ESTIMATE_NOTE}."]
-    compared = {name: entry for name, entry in policies.items() if entry["difference_to_bc"]}
-    if compared:
-        header = ["difference to BC", *(policy_label(name, entry) for name, entry in compared.items())]
-        parts += [_markdown(header, _difference_rows(compared)), f"{_DIFFERENCE_NOTE}."]
-    for title, columns, rows, note in _question_blocks(results):
+    """The same as GitHub Markdown."""
+    parts = []
+    for title, columns, rows, note in _blocks(results):
         header = [title, *(policy_label(name, entry) for name, entry in columns.items())]
         parts += [_markdown(header, iter(rows)), f"{note}."]
     return "\n\n".join(parts) + "\n"
+
+
+def _blocks(results: Mapping[str, Any]) -> Iterator[_BLOCK]:
+    """The tables of a results dictionary, in order; the first has no title."""
+    yield from _policy_blocks("", results["policies"])
+    for name, part in results.get("environments", {}).items():
+        yield from _policy_blocks(name, part["policies"])
+    yield from _question_blocks(results)
+
+
+def _policy_blocks(title: str, policies: Mapping[str, Any]) -> Iterator[_BLOCK]:
+    """Estimates, and differences to BC, over all episodes or over those of one environment."""
+    yield title, policies, list(_estimate_rows(policies)), _ESTIMATE_NOTE
+    compared = {name: entry for name, entry in policies.items() if entry["difference_to_bc"]}
+    if compared:
+        named = f"{title}: difference to BC" if title else "difference to BC"
+        yield named, compared, list(_difference_rows(compared)), _DIFFERENCE_NOTE
 
 
 def _estimate_rows(policies: Mapping[str, Any]) -> Iterator[list[str]]:
@@ -119,7 +120,7 @@ def _difference_rows(policies: Mapping[str, Any]) -> Iterator[list[str]]:
         yield [shown, *(with_interval(entry["difference_to_bc"].get(key), decimals) for entry in policies.values())]
 
 
-def _question_blocks(results: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any], list[list[str]], str]]:
+def _question_blocks(results: Mapping[str, Any]) -> Iterator[_BLOCK]:
     """Tables of the answers to each set of questions: title, policies, rows, note."""
     policies = results["policies"]
     others = {name: entry for name, entry in policies.items() if entry["difference_to_bc"]}

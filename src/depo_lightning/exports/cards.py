@@ -27,8 +27,8 @@ _MADE = {
 _PREFERRED = "preference optimisation for few tokens and few steps, from the BC policy, which is its reference"
 _SECTIONS = {"bc": ("bc",), "filtered_bc": ("filtered_bc",), "kto": ("thresholds", "depo")}
 _PREFERENCE_SECTIONS = ("thresholds", "efficiency", "depo")
+_TRAINED = "It was trained on {}, in ReAct form (`Thought:`, `Action:`); nothing is known of it elsewhere."
 _LIMITS = (
-    "It was trained on one text environment, in ReAct form (`Thought:`, `Action:`); nothing is known of it elsewhere.",
     "Tokens are counted with its own tokenizer, and compare with no other model's.",
     "The figures are of one training seed. Their standard errors are over episodes: another seed may differ by more.",
     "Seconds hold for the machine and the batch they were measured with.",
@@ -54,7 +54,7 @@ def policy_card(run: Run, name: str, path: Path) -> str:
     """
     from huggingface_hub.repocard_data import ModelCardData
 
-    title = f"{policy_label(name, run.results['policies'][name])} on {run.config['env']['name']}"
+    title = f"{policy_label(name, run.results['policies'][name])} on {' and '.join(_environments(run))}"
     base = run.base(path) if (path / ADAPTER).is_file() else None
     adapter = base is not None
     data = ModelCardData(
@@ -73,7 +73,7 @@ def _sections(run: Run, name: str, title: str, base: str | None) -> Iterator[str
     results, config = run.results, run.config
     yield f"# {title}"
     yield (
-        f"A policy for the text environment `{config['env']['name']}`: {_MADE.get(name, _PREFERRED)}. Trained with "
+        f"A policy for {_named(run)}: {_MADE.get(name, _PREFERRED)}. Trained with "
         f"depo_lightning {results['versions']['depo-lightning']} after {_PAPER}."
     )
     yield "## Evaluation"
@@ -98,7 +98,7 @@ def _sections(run: Run, name: str, title: str, base: str | None) -> Iterator[str
     chosen = ("env", "model", *_SECTIONS.get(name, _PREFERENCE_SECTIONS), "trainer", "rollout")
     yield f"```yaml\n{yaml.safe_dump(_settings(run, name, chosen), sort_keys=False).strip()}\n```"
     yield "## Limits"
-    yield "\n".join(f"* {limit}" for limit in _LIMITS)
+    yield "\n".join(f"* {limit}" for limit in (_TRAINED.format(_named(run)), *_LIMITS))
 
 
 def _settings(run: Run, name: str, sections: tuple[str, ...]) -> dict[str, Any]:
@@ -118,18 +118,34 @@ ids = tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_ten
 print(tokenizer.decode(model.generate(**ids, max_new_tokens=64)[0, ids["input_ids"].shape[1] :]))"""
 
 
+def _environments(run: Run) -> list[str]:
+    """The environments that the run played; a mixture's by their names."""
+    env = run.config["env"]
+    return list(env.get("parts") or [env["name"]])
+
+
+def _named(run: Run) -> str:
+    names = [f"`{name}`" for name in _environments(run)]
+    return f"the text environment{'s' if len(names) > 1 else ''} {' and '.join(names)}"
+
+
 def _eval_results(run: Run, name: str) -> Iterator[EvalResult]:
+    played = {env: part["policies"] for env, part in run.results.get("environments", {}).items()}
+    for env, policies in (played or {_environments(run)[0]: run.results["policies"]}).items():
+        yield from _eval_results_of(env, run.results["split"], policies[name]["metrics"])
+
+
+def _eval_results_of(env: str, split: str, metrics: Mapping[str, Any]) -> Iterator[EvalResult]:
     from huggingface_hub.repocard_data import EvalResult
 
-    metrics: Mapping[str, Any] = run.results["policies"][name]["metrics"]
     for metric, estimate in metrics.items():
         if estimate["mean"] is not None:
             yield EvalResult(
                 task_type="text-generation",
                 task_name="text environment",
-                dataset_type=run.config["env"]["name"],
-                dataset_name=run.config["env"]["name"],
-                dataset_split=run.results["split"],
+                dataset_type=env,
+                dataset_name=env,
+                dataset_split=split,
                 metric_type=metric,
                 metric_name=f"{metric} (± {_rounded(estimate['se'])}, n = {estimate['n']})",
                 metric_value=_rounded(estimate["mean"]),

@@ -16,6 +16,8 @@ function fill(select, values, all) {
   select.append(new Option(all, ""), ...values.map((value) => new Option(value || "(unnamed)", value)));
 }
 function distinct(key) { return [...new Set(episodes.map((episode) => episode[key]))]; }
+const several = distinct("env").length > 1;
+function called(episode) { return `${several ? episode.env : "task"} ${episode.task}`; }
 
 function choose() {
   const wanted = ["policy", "outcome", "level"].map((key) => [key, find(key).value]);
@@ -30,7 +32,7 @@ function choose() {
     `${shown.filter((episode) => episode.outcome === "successes").length} successes`;
   find("list").replaceChildren(...shown.map((episode, index) => {
     const row = element("button", "", element("span", episode.outcome, MARKS[episode.outcome]),
-      element("span", "", [episode.policy, `task ${episode.task}`].filter(Boolean).join(" · ")),
+      element("span", "", [episode.policy, called(episode)].filter(Boolean).join(" · ")),
       element("span", "", turns(episode)),
       element("small", "", `${episode.level || episode.env} · ${episode.tokens} tokens · ${ending(episode)}`));
     row.addEventListener("click", () => open(index, 0));
@@ -69,7 +71,7 @@ function go(turn) {
 function pane(episode) {
   const turn = Math.min(place, episode.steps.length), over = turn === episode.steps.length;
   const made = element("article", "pane",
-    element("h2", "", [episode.policy, `task ${episode.task}`, episode.level].filter(Boolean).join(" · ")),
+    element("h2", "", [episode.policy, called(episode), episode.level].filter(Boolean).join(" · ")),
     element("p", "facts", element("b", episode.outcome, ending(episode)), ` · reward ${number(episode.reward)} · ` +
       `${turns(episode)} · ${episode.tokens} tokens`));
   const strip = element("div", "strip");

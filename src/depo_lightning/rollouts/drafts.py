@@ -73,7 +73,13 @@ class Drafts:
         self._renderer = renderer
 
     def turns(self, origin: tuple[str, int], index: int, observation: str) -> list[list[int]]:
-        """What turn `index` of environment and task may be: ids, end-of-turn token included, of each draft that fits."""
+        """What turn `index` may be: ids, end-of-turn token included, of each draft that fits.
+
+        Args:
+            origin: environment and task of the episode, as in its record.
+            index: of the turn, from 0.
+            observation: that it answers.
+        """
         texts = [
             steps[index].text
             for steps in self._steps.get(origin, ())

@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 from depo_lightning.agents.account import refusal_remedy
 from depo_lightning.choices import Proposing
-from depo_lightning.config import Config, TeacherConfig
+from depo_lightning.config import Config, EnvConfig, MixtureConfig, TeacherConfig, trajectory_files
 from depo_lightning.envs import Split
 from depo_lightning.processes import cores
 from depo_lightning.progress import bar
 from depo_lightning.stages.context import TRAJECTORIES, Context, plain, settings
+from depo_lightning.stages.identity import env_identity
 from depo_lightning.stages.llm import chat_model, check_broken, is_llm, kept_account, llm_identity, told
 from depo_lightning.store import PROGRESS, Stage
-from depo_lightning.trajectory import Trajectory, read_jsonl, write_jsonl
+from depo_lightning.trajectory import Trajectory, read_joined, write_jsonl
 from depo_lightning.validation.llm import needs
 
 if TYPE_CHECKING:
@@ -33,12 +34,13 @@ TREES = "trees.jsonl"
 
 
 def collect_stage(config: Config, context: Context) -> Stage:
-    """The stage that fills `trajectories.jsonl`, by search or from the user's file."""
-    if config.search.trajectories is not None:
-        digest = hashlib.sha256(Path(config.search.trajectories).read_bytes()).hexdigest()
-        return Stage("collect", 1, {"trajectories_sha256": digest}, partial(_import, context), title="trajectories")
+    """The stage that fills `trajectories.jsonl`, by search or from the user's files."""
+    if files := trajectory_files(config.search):
+        digests = [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
+        identity: dict[str, Any] = {"trajectories_sha256": digests if len(digests) > 1 else digests[0]}
+        return Stage("collect", 1, identity, partial(_import, files), title="trajectories")
     identity = {
-        "env": plain(config.env, "index"),
+        "env": env_identity(config.env),
         "teacher": llm_identity("teacher", config.teacher),
         "search": plain(config.search, "workers", "concurrency", "trajectories"),
     }
@@ -46,10 +48,8 @@ def collect_stage(config: Config, context: Context) -> Stage:
     return Stage("collect", 1, identity, partial(_search, context), title="tree search", needs=lacks)
 
 
-def _import(context: Context, target: Path, inputs: dict[str, Path]) -> None:
-    source = context.config.search.trajectories
-    assert source is not None
-    write_jsonl(target / TRAJECTORIES, read_jsonl(source))
+def _import(files: list[Path], target: Path, inputs: dict[str, Path]) -> None:
+    write_jsonl(target / TRAJECTORIES, read_joined(files))
 
 
 def _search(context: Context, target: Path, inputs: dict[str, Path]) -> None:
@@ -64,7 +64,7 @@ def _search(context: Context, target: Path, inputs: dict[str, Path]) -> None:
             journal = stack.enter_context(Journal(target / PROGRESS / TREES))
             make_teacher = partial(_llm_teacher, node, account)
         else:  # not worth a journal: it would cost a fifth of the seconds that all of a script's trees take
-            make_teacher = _scripted_teacher(context.config.env.name, node)
+            make_teacher = _scripted_teacher(context.config.env, node)
         reports, trajectories = _trees(context, make_teacher, journal)
     write_jsonl(target / TRAJECTORIES, trajectories)
     rows = sorted((report.to_dict() for report in reports), key=lambda row: row["task"])
@@ -105,10 +105,13 @@ def _trees(
     return reports, trajectories
 
 
-def _scripted_teacher(env: str, node: TeacherConfig) -> Callable[[], Teacher]:
-    from depo_lightning.agents.scripted import scripted_teacher
+def _scripted_teacher(env: EnvConfig, node: TeacherConfig) -> Callable[[], Teacher]:
+    from depo_lightning.agents.scripted import scripted_company, scripted_teacher
 
-    return partial(scripted_teacher, env, **plain(node, "name"))
+    fields = plain(node, "name", "parts")
+    if not isinstance(env, MixtureConfig):
+        return partial(scripted_teacher, env.name, **fields)
+    return partial(scripted_company, {name: {**fields, **vars(node)["parts"].get(name, {})} for name in env.parts})
 
 
 def _llm_teacher(node: Any, account: Account) -> Teacher:

@@ -33,7 +33,7 @@ class Context:
     @property
     def make_env(self) -> Callable[[], envs.TextEnv]:
         """A picklable factory of the configured environment."""
-        return partial(envs.make, **vars(self.config.env))
+        return partial(envs.make, **asdict(self.config.env))
 
 
 def plain(value: Any, *leave_out: str) -> dict[str, Any]:

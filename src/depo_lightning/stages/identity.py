@@ -8,6 +8,8 @@ from typing import Any
 from depo_lightning.choices import Grouping
 from depo_lightning.config import (
     Config,
+    EnvConfig,
+    MixtureConfig,
     ModelConfig,
     PretrainedConfig,
     RolloutConfig,
@@ -44,11 +46,18 @@ def training_identity(train: TrainConfig, *leave_out: str) -> dict[str, Any]:
     return plain(train, *leave_out, *(["grouping"] if train.grouping is Grouping.none else []))
 
 
+def env_identity(env: EnvConfig) -> dict[str, Any]:
+    """What tasks and observations depend on; where an index is kept is no part of it."""
+    if isinstance(env, MixtureConfig):
+        return {**plain(env, "parts"), "parts": {name: env_identity(part) for name, part in env.parts.items()}}
+    return plain(env, "index")
+
+
 def rollout_identity(config: Config, split: str) -> dict[str, Any]:
     """What episodes depend on besides the policy and the server that plays it, if one does."""
     tasks = config.rollout.test_tasks if split == "test" else config.rollout.validation_tasks
     own = plain(config.rollout, "test_tasks", "validation_tasks", "split", "workers", "backend", *_SERVER)
-    return {"env": plain(config.env, "index"), "split": split, "tasks": tasks, **own}
+    return {"env": env_identity(config.env), "split": split, "tasks": tasks, **own}
 
 
 def served_name(server: ServerRolloutConfig, policy: str) -> str:

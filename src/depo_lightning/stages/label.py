@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from depo_lightning.agents import react
 from depo_lightning.agents.account import refusal_remedy
-from depo_lightning.config import AbsoluteThresholds, Config, PretrainedConfig, TinyConfig
+from depo_lightning.config import (
+    AbsoluteThresholds,
+    Config,
+    MixtureThresholds,
+    PretrainedConfig,
+    ThresholdsConfig,
+    TinyConfig,
+)
 from depo_lightning.progress import console
 from depo_lightning.stages import pretrained
 from depo_lightning.stages.context import TRAJECTORIES, Context, plain, write_stats
@@ -20,7 +27,10 @@ from depo_lightning.trajectory import Trajectory, read_jsonl, write_jsonl
 from depo_lightning.validation.llm import needs
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from depo_lightning.agents.account import Account
+    from depo_lightning.collect.label_report import LabelReport
     from depo_lightning.collect.rephrase import Rephraser
 
 REPORT = "report.json"
@@ -58,20 +68,27 @@ def label_stage(config: Config, context: Context, collected: Stage, tokenizer: S
 
 
 def _label(context: Context, target: Path, inputs: dict[str, Path]) -> None:
-    from depo_lightning.collect import labelling
-
     trajectories = count_tokens(inputs["tokenizer"], read_jsonl(inputs["trajectories"] / TRAJECTORIES))
-    thresholds = vars(context.config.thresholds)
-    caps = labelling.Caps(**{name: thresholds[name] for name in _CAPS})
-    rules = {name: value for name, value in thresholds.items() if name not in ("kind", *_CAPS)}
-    if isinstance(context.config.thresholds, AbsoluteThresholds):
-        labelled, report = labelling.label_absolute(trajectories, **rules, caps=caps)
-    else:
-        labelled, report = labelling.label_relative(trajectories, **rules, caps=caps)
+    labelled, report = label_by(context.config.thresholds, trajectories)
     _say(report.lines())
     (target / REPORT).write_text(json.dumps(report.to_dict(), indent=1) + "\n")
     write_jsonl(target / TRAJECTORIES, labelled)
     write_stats(target, sum(trajectory.agent_tokens for trajectory in trajectories))
+
+
+def label_by(thresholds: ThresholdsConfig, trajectories: Sequence[Trajectory]) -> tuple[list[Trajectory], LabelReport]:
+    """The labelled episodes and the report, by the rules of group `thresholds`."""
+    from depo_lightning.collect import labelling
+    from depo_lightning.collect.mixture_labels import label_mixture
+
+    values = vars(thresholds)
+    caps = labelling.Caps(**{name: values[name] for name in _CAPS})
+    if isinstance(thresholds, MixtureThresholds):
+        return label_mixture(trajectories, {env: partial(label_by, own) for env, own in thresholds.parts.items()}, caps)
+    rules = {name: value for name, value in values.items() if name not in ("kind", *_CAPS)}
+    absolute = isinstance(thresholds, AbsoluteThresholds)
+    label = labelling.label_absolute if absolute else labelling.label_relative
+    return label(trajectories, **rules, caps=caps)
 
 
 def rephrase_stage(config: Config, context: Context, labelled: Stage, tokenizer: Stage) -> Stage:

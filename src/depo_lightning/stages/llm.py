@@ -41,7 +41,7 @@ def llm_identity(section: str, node: Any) -> dict[str, Any]:
         ConfigError: a model for this process is not there.
     """
     if not is_llm(node):
-        return plain(node)
+        return plain(node, *([] if getattr(node, "parts", None) else ["parts"]))  # keys as before there were any
     identity = plain(node, *_NO_IDENTITY)
     if isinstance(node, LocalModelConfig):
         source = {"source": find_local(section, node).identity, "gguf_file": Path(node.gguf_file or "").name}

@@ -16,16 +16,16 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import OmegaConf
 
 from depo_lightning.config import Config
+from depo_lightning.evaluation.environments import environments_results, policies_results
 from depo_lightning.evaluation.episode_table import EPISODE_TABLE, episode_table
 from depo_lightning.evaluation.figures import write_success_figure
-from depo_lightning.evaluation.metrics import summarise
-from depo_lightning.evaluation.paired import paired_difference, policy_results
 from depo_lightning.evaluation.questions import answer_lines, questions_results
 from depo_lightning.evaluation.table import markdown_table, results_table
 from depo_lightning.exports.cards import write_cards
 from depo_lightning.exports.run import Run
 from depo_lightning.files import machine_faults, write_atomic
 from depo_lightning.progress import console
+from depo_lightning.results import tables
 from depo_lightning.stages.context import EPISODES, RESULTS, STATS
 from depo_lightning.store import MANIFEST, Stage, Store
 from depo_lightning.trajectory import Trajectory, read_jsonl, write_jsonl
@@ -63,7 +63,8 @@ def report(
 
     Returns:
         For a sweeper: metric → mean of the main policy, `_se` → its standard error, and `bc/success_rate` and the
-        like for every policy, `gsm8k/accuracy` for answers to questions; NaN where a metric is undefined.
+        like for every policy; `webshop/success_rate` for an environment of a mixture and `gsm8k/accuracy` for answers
+        to questions, `bc/webshop/success_rate` for every policy; NaN where a metric is undefined.
     """
     output = Path(config.output)
     episodes = {name: read_jsonl(store.path(stage) / EPISODES) for name, stage in evaluations.items()}
@@ -76,12 +77,14 @@ def report(
         "seeds": {"training": config.seed, "search": config.search.seed, "rollout": config.rollout.seed},
         "split": config.rollout.split,
         "label_warnings": _label_warnings(store, stages),
-        "policies": _policies(episodes, config),
+        "policies": policies_results(episodes, config.rollout.seed),
         "keys": {name: stage.key for name, stage in stages.items()},
         "tokens": {name: _tokens(store.path(stage)) for name, stage in stages.items()},
         "versions": {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}},
         "timing": {"seconds_per_stage": {name: _seconds(store.path(stage)) for name, stage in stages.items()}},
     }
+    if environments := environments_results(episodes, config.rollout.seed):
+        results["environments"] = environments
     if answered:
         results["questions"] = {name: questions_results(a, config.rollout.seed) for name, a in answered.items()}
     with machine_faults("the results could not be written", output):
@@ -106,22 +109,12 @@ def report(
 def objectives(results: dict[str, Any]) -> dict[str, float]:
     """A run's results as the flat numbers that a sweep's objectives and constraints name."""
     flat = {}
-    tables = [("", results["policies"])]
-    tables += [(f"{name}/", asked["policies"]) for name, asked in results.get("questions", {}).items()]
     for prefix, policy in (("", results["main"]), *((f"{name}/", name) for name in results["policies"])):
-        for within, entries in tables:
+        for within, entries in tables(results):
             for name, value in entries[policy]["metrics"].items():
                 for end, number in (("", value["mean"]), ("_se", value["se"])):
                     flat[f"{prefix}{within}{name}{end}"] = math.nan if number is None else number
     return flat
-
-
-def _policies(episodes: dict[str, list[Trajectory]], config: Config) -> dict[str, Any]:
-    entries = {}
-    for name, played in episodes.items():
-        difference = None if name == "bc" else paired_difference(played, episodes["bc"], config.rollout.seed)
-        entries[name] = policy_results(summarise(played), difference)
-    return entries
 
 
 def _answers(store: Store, stages: dict[str, Stage]) -> dict[str, list[Trajectory]]:

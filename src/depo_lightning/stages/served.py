@@ -69,9 +69,8 @@ def served_episodes(
     )
     episodes |= {(episode.env, episode.task): episode for episode in played}
     if all(episode.status is Status.CRASHED for episode in episodes.values()):
-        raise MachineError(
-            f"{policy}: all {len(tasks)} episodes crashed; the first: {episodes[origin[tasks[0]]].error}"
-        )
+        first = episodes[origin[tasks[0]]].error
+        raise MachineError(f"{policy}: all {len(tasks)} episodes crashed; the first: {first}")
     return [episodes[origin[task]] for task in tasks]
 
 

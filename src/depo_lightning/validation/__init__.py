@@ -6,9 +6,11 @@ A module per group, or per few, each with `faults(config)`.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict
 
 from depo_lightning import envs
-from depo_lightning.config import STAGES, Config, LoggerKind, Policy
+from depo_lightning.choices import EfficiencyForm
+from depo_lightning.config import STAGES, Config, LoggerKind, MixtureConfig, Policy
 from depo_lightning.errors import ConfigError
 from depo_lightning.validation import collection, evaluation, llm, models, rollouts, thresholds, training
 from depo_lightning.validation.rules import Rule, at_least, rule_faults, seed
@@ -30,7 +32,7 @@ def validate(config: Config) -> None:
     for part in (collection, llm, thresholds, models, training, rollouts, evaluation):
         faults += part.faults(config)
     try:
-        envs.make(**vars(config.env))
+        envs.make(**asdict(config.env))
     except ConfigError as error:
         faults += error.faults
     if faults:
@@ -43,5 +45,16 @@ def _choice_faults(config: Config) -> Iterator[str]:
         yield f"stages={config.stages}: choose from {list(STAGES)}"
     if Policy.bc not in config.policies:
         yield f"policies={[str(p) for p in config.policies]}: must hold bc, which the others are compared with"
+    if isinstance(config.env, MixtureConfig):
+        yield from _name_faults(config, config.env)
     if config.logger.kind == LoggerKind.wandb and not config.logger.project:
         yield "logger.project='': W&B needs the name of a project"
+
+
+def _name_faults(config: Config, mixture: MixtureConfig) -> Iterator[str]:
+    """Results have `babyai/success_rate`, `kto/success_rate` and `gsm8k/accuracy`: no name may have two meanings."""
+    others = dict.fromkeys([*map(str, Policy), *map(str, EfficiencyForm)], "a policy")
+    others |= dict.fromkeys(config.evaluation, "a set of questions")
+    for name in mixture.parts:
+        if name in others:
+            yield f"env.parts.{name}: is the name of {others[name]} too, and results name both; rename one of them"
