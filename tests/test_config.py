@@ -128,6 +128,9 @@ def test_all_faults_are_reported_at_once(compose_config: Callable[..., Config]) 
         ("thresholds.kappa2=0.95", "kappa2 ≤ kappa1"),
         ("policies=[depo]", "must hold bc"),
         ("search.trajectories=nowhere.jsonl", "no such file"),
+        ("search.trajectories=[nowhere.jsonl,other.jsonl]", "search.trajectories='other.jsonl': no such file"),
+        ("search.trajectories=[]", "names no file"),
+        ("search.trajectories=3", "must be a path, or a list of paths"),
         ("rollout.split=tset", "rollout.split"),
         ("model.heads=5", "multiple of heads"),
         ("teacher.noise=1.5", "teacher.noise"),
@@ -177,3 +180,46 @@ def test_several_nodes_are_started_by_torchrun(
 def test_webshop_has_the_papers_thresholds(compose_config: Callable[..., Config]) -> None:
     thresholds = vars(compose_config("env=webshop").thresholds)
     assert [thresholds[name] for name in ("kappa0", "kappa1", "kappa2", "step_cut")] == [1.0, 0.9, 0.7, None]
+
+
+def test_a_mixture_has_the_papers_thresholds_for_each_environment(compose_config: Callable[..., Config]) -> None:
+    config = compose_config("env=babyai_webshop")
+    for name, part in vars(config.thresholds)["parts"].items():
+        alone = vars(compose_config(f"env={name}").thresholds)
+        names = ("kappa0", "kappa1", "kappa2", "step_cut")
+        assert [vars(part)[name] for name in names] == [alone[name] for name in names]
+    validate(config)
+    validate(compose_config("env=babyai_webshop", "thresholds=relative"))
+
+
+def test_faults_of_a_mixture_are_named_by_their_place(compose_config: Callable[..., Config]) -> None:
+    config = compose_config(
+        "env=babyai_webshop",
+        "env.parts.babyai.levels=[GoToNowhere]",
+        "env.parts.webshop.data=nowhere",
+        "thresholds.parts.webshop.kappa1=0.6",
+        "thresholds.parts.babyai.seed=-1",
+        "teacher.parts.webshop.noise=2",
+        "+teacher.parts.chess.noise=0.1",
+    )
+    config.evaluation["webshop"] = compose_config("evaluation=arithmetic").evaluation["arithmetic"]
+    with pytest.raises(ConfigError) as caught:
+        validate(config)
+    told = str(caught.value)
+    for words in (
+        "env.parts.babyai.levels",
+        "env.parts.webshop.data",
+        "thresholds.parts.webshop.kappa2=0.7, kappa1=0.6",
+        "thresholds.parts.babyai.seed=-1",
+        "teacher.parts.webshop.noise=2",
+        "teacher.parts.chess: env is no mixture with such a part",
+        "env.parts.webshop: is the name of a set of questions too",
+    ):
+        assert words in told
+    assert len(caught.value.faults) == 7
+
+
+def test_an_environment_without_thresholds_is_named(compose_config: Callable[..., Config]) -> None:
+    config = compose_config("env=babyai_webshop", "~thresholds.parts.webshop")
+    with pytest.raises(ConfigError, match="has no rules for webshop"):
+        validate(config)

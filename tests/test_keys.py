@@ -74,3 +74,35 @@ def test_an_unknown_grouping_is_refused(compose_config: Callable[..., Config]) -
 def test_how_a_batch_is_shared_out_is_in_no_key(override: str, compose_config: Callable[..., Config]) -> None:
     assert keys(compose_config(override)) == keys(compose_config())
     assert keys(compose_config("trainer.gradient_clip=2.0")) != keys(compose_config())
+
+
+def collect_key(config: Config) -> str:
+    return next(stage.key for phase, _, stage in plan(config, Context(config)).steps if phase == "collect")
+
+
+def test_where_a_parts_index_is_kept_is_in_no_key(compose_config: Callable[..., Config]) -> None:
+    def steps(*overrides: str) -> dict[str, str]:
+        config = compose_config("env=babyai_webshop", *overrides)
+        return {name: stage.key for _, name, stage in plan(config, Context(config)).steps}
+
+    assert steps("env.parts.webshop.index=elsewhere") == steps()
+    for override in ("env.parts.webshop.products=200", "env.parts.babyai.scoring=agentgym"):
+        other = steps(override)
+        assert not set(other.values()) & set(steps().values())
+    assert steps("teacher.parts.webshop.noise=0.5")["collect"] != steps()["collect"]
+    assert steps("thresholds.parts.webshop.kappa2=0.6")["label"] != steps()["label"]
+
+
+def test_files_of_trajectories_count_by_what_they_say(compose_config: Callable[..., Config], tmp_path: Path) -> None:
+    one, two = tmp_path / "one.jsonl", tmp_path / "two.jsonl"
+    one.write_text("1\n")
+    two.write_text("2\n")
+    alone = collect_key(compose_config(f"search.trajectories={one}"))
+    assert alone == "2685a9245ab23129"  # as before several could be joined
+    assert collect_key(compose_config(f"search.trajectories=[{one}]")) == alone
+    joined = [collect_key(compose_config(f"search.trajectories=[{a},{b}]")) for a, b in ((one, two), (two, one))]
+    assert len({alone, *joined}) == 3
+
+
+def test_keys_of_the_default_configuration(compose_config: Callable[..., Config]) -> None:
+    assert collect_key(compose_config()) == "26f2c5f14c84ed73"  # a change makes every stored search useless

@@ -9,6 +9,7 @@ from depo_lightning.trajectory import (
     Status,
     Step,
     Trajectory,
+    read_joined,
     read_jsonl,
     to_row,
     with_token_counts,
@@ -155,3 +156,17 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path):
         write_jsonl(path, dying())
     assert read_jsonl(path) == [FULL]
     assert [p.name for p in tmp_path.iterdir()] == ["f.jsonl"]
+
+
+def test_files_are_joined_in_order_and_ids_must_differ(tmp_path):
+    one, two, three = (tmp_path / name for name in ("one.jsonl", "two.jsonl", "three.jsonl"))
+    write_jsonl(one, [FULL])
+    write_jsonl(two, [BARE])
+    write_jsonl(three, [BARE, FULL])
+    assert read_joined([two, one]) == [BARE, FULL]
+    assert read_joined([]) == []
+    with pytest.raises(DataError) as caught:
+        read_joined([one, three, tmp_path / "none.jsonl"])
+    assert len(caught.value.faults) == 2
+    assert f"{three}: 1 ids stand in an earlier file too, such as 'e-1-0.2' in {one}" in str(caught.value)
+    assert "none.jsonl: cannot be read" in str(caught.value)

@@ -126,6 +126,10 @@ def test_the_run_says_how_its_episodes_were_scored(tmp_path: Path) -> None:
     assert env is not None
     assert env.scoring == "agentgym"
     assert player(tmp_path, [replace(episode, env="webshop")]) is None
+    (tmp_path / "config.yaml").write_text("env: {name: mixture, parts: {webshop: {}, babyai: {scoring: agentgym}}}\n")
+    env = player(tmp_path, [replace(episode, env="webshop"), episode])
+    assert env is not None
+    assert env.scoring == "agentgym"
 
 
 @pytest.mark.parametrize(
