@@ -183,3 +183,15 @@ def test_a_study_may_repeat_its_trials_by_another_key(tmp_path, played, trial):
 )
 def test_spans(numbers, text):
     assert spans(numbers) == text
+
+
+def test_environments_and_questions_have_metrics_that_a_sweep_may_name(tmp_path, played):
+    path = played(tmp_path, 0, ["alpha1=0"]) / "results.json"
+    results = json.loads(path.read_text())
+    swapped = {"bc": results["policies"]["depo"], "depo": results["policies"]["bc"]}
+    path.write_text(json.dumps({**results, "environments": {"webshop": {"policies": swapped}}}))
+    (point,) = collect_points(tmp_path)
+    assert point.metrics["webshop/tokens_all"] == point.baselines["bc"]["tokens_all"] != point.metrics["tokens_all"]
+    assert point.baselines["bc"]["webshop/tokens_all"] == point.metrics["tokens_all"]
+    report = build_report(tmp_path, None, {"webshop/success_rate": "maximize", "webshop/tokens_all": "minimize"})
+    assert report.front == [0]

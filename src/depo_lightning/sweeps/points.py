@@ -20,6 +20,7 @@ from yaml import YAMLError
 from depo_lightning.errors import ConfigError, DataError
 from depo_lightning.evaluation.episode_table import EPISODE_TABLE, EpisodeRow, read_episode_table
 from depo_lightning.evaluation.metrics import Estimate
+from depo_lightning.results import tables as results_tables
 from depo_lightning.sweeps.trials import Trial, TrialState, read_trial
 
 if TYPE_CHECKING:
@@ -163,7 +164,10 @@ def _read_results(path: Path, policy: str | None) -> SweepPoint:
     try:
         results = json.loads((path / RESULTS).read_text(encoding="utf-8"))
         name = policy or str(results["main"])
-        tables = {key: _estimates(entry["metrics"]) for key, entry in results["policies"].items()}
+        tables: dict[str, dict[str, Estimate]] = {key: {} for key in results["policies"]}
+        for within, entries in results_tables(results):
+            for key, entry in entries.items():
+                tables[key] |= {f"{within}{metric}": e for metric, e in _estimates(entry["metrics"]).items()}
         trained = results.get("seeds", {}).get("training")
     except FileNotFoundError:
         return replace(unfinished, status=PointStatus.MISSING, reason=f"no {RESULTS}")
