@@ -90,7 +90,7 @@ def _one_message(error: BaseException) -> str:
     missing = re.search(r"Could not (?:find|load) 'hydra/launcher/(\w+)'", "\n".join(lines))
     if any("resolving interpolation '${env}" in line for line in lines):  # ${env} stands for one file's name
         return (
-            "env=[…]: takes one name; a mixture is a file of its own. Write env=babyai_webshop, or add "
+            "env: takes one name, and no list; a mixture is a file of its own. Write env=babyai_webshop, or add "
             "conf/env/<name>.yaml like it (docs/mixtures.md)"
         )
     if missing and missing[1] in _LAUNCHERS:
