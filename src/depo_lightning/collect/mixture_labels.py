@@ -8,7 +8,7 @@ from dataclasses import replace
 from depo_lightning.collect.label_report import LabelReport, make_report
 from depo_lightning.collect.labelling import NO_CAPS, Caps, capped
 from depo_lightning.errors import DataError
-from depo_lightning.trajectory import Trajectory
+from depo_lightning.trajectory import Label, Trajectory
 
 Rule = Callable[[Sequence[Trajectory]], tuple[list[Trajectory], LabelReport]]
 """Labels the episodes of one environment, and reports."""
@@ -37,7 +37,7 @@ def label_mixture(
         for env in played
         if env not in rules
     ]
-    labels = {}
+    labels: dict[str, Label] = {}
     for env in (name for name in played if name in rules):
         try:
             found, _ = rules[env]([item for item in trajectories if item.env == env])
