@@ -106,3 +106,10 @@ def test_files_of_trajectories_count_by_what_they_say(compose_config: Callable[.
 
 def test_keys_of_the_default_configuration(compose_config: Callable[..., Config]) -> None:
     assert collect_key(compose_config()) == "26f2c5f14c84ed73"  # a change makes every stored search useless
+
+
+def test_the_usual_size_of_new_weights_is_in_no_key(compose_config: Callable[..., Config]) -> None:
+    config = compose_config()
+    assert "initializer_range" not in plan(config, Context(config)).policies["bc"].config["model"]
+    changed = keys(compose_config("model.initializer_range=0.09"))
+    assert not set(changed.values()) & set(keys(config).values())

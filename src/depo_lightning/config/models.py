@@ -34,6 +34,7 @@ class TinyConfig(ModelConfig):
     ff: int = 256
     heads: int = 4
     max_positions: int = 2048
+    initializer_range: float = 0.02  # standard deviation of new weights
 
 
 @dataclass

@@ -21,6 +21,9 @@ class TinySettings:
         heads: attention heads.
         max_positions: longest sequence in tokens.
         rope_theta: base of the rotary position encoding.
+        initializer_range: standard deviation of new weights, above 0. The embeddings are tied: the logit of a token
+            whose own embedding stands in the last layer is about `hidden` · `initializer_range`, 2.6 by default, so
+            rare tokens are copied late; hidden ** -0.5 makes it sqrt(hidden).
     """
 
     hidden: int = 128
@@ -29,6 +32,7 @@ class TinySettings:
     heads: int = 4
     max_positions: int = 2048
     rope_theta: float = 10_000.0
+    initializer_range: float = 0.02
 
 
 def build_tiny(settings: TinySettings, tokenizer: PreTrainedTokenizerBase, seed: int) -> LlamaForCausalLM:
@@ -50,6 +54,7 @@ def build_tiny(settings: TinySettings, tokenizer: PreTrainedTokenizerBase, seed:
         num_attention_heads=settings.heads,
         num_key_value_heads=settings.heads,
         max_position_embeddings=settings.max_positions,
+        initializer_range=settings.initializer_range,
         rope_parameters={"rope_type": "default", "rope_theta": settings.rope_theta},
         tie_word_embeddings=True,
         bos_token_id=None,

@@ -14,6 +14,7 @@ from depo_lightning.config import (
     PretrainedConfig,
     RolloutConfig,
     ServerRolloutConfig,
+    TinyConfig,
     TrainConfig,
     TrainerConfig,
 )
@@ -27,7 +28,8 @@ def model_identity(model: ModelConfig) -> dict[str, Any]:
     """What a new model depends on; the vocabulary is the tokenizer's affair, the attention one of rounding."""
     if isinstance(model, PretrainedConfig):
         return {"source": find_source(model).identity, "dtype": str(model.dtype), "load_in_4bit": model.load_in_4bit}
-    return plain(model, "vocab_size")
+    usual = getattr(model, "initializer_range", None) == TinyConfig.initializer_range  # as before there was a choice
+    return plain(model, "vocab_size", *(["initializer_range"] if usual else []))
 
 
 def trainer_identity(trainer: TrainerConfig) -> dict[str, Any]:

@@ -8,10 +8,11 @@ from importlib.util import find_spec
 from depo_lightning.config import Config, LoraConfig, PretrainedConfig, TinyConfig
 from depo_lightning.errors import ConfigError
 from depo_lightning.model_source import find_source, read_config
-from depo_lightning.validation.rules import COUNT, Rule, at_least, rule_faults
+from depo_lightning.validation.rules import COUNT, POSITIVE, Rule, at_least, positive, rule_faults
 
 TINY_RULES: tuple[Rule, ...] = (
     *((f"model.{name}", at_least(1), COUNT) for name in ("hidden", "layers", "ff", "heads", "max_positions")),
+    ("model.initializer_range", positive, POSITIVE),
     ("model.vocab_size", at_least(300), "must be at least 300: 256 bytes and the special tokens come first"),
 )
 _ADAPTED = ("bc", "filtered_bc", "depo")
