@@ -17,6 +17,8 @@ os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # `cli.guarded` words the errors
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # torch's threads sleep, not spin: many times faster on busy cores
 
+os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # torch's large tensors in huge pages: see `give_back_large_blocks`
+
 HERE = Path(__file__).resolve()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -60,3 +61,35 @@ def test_an_ordinary_process_is_left_alone() -> None:
     before = multiprocessing.get_start_method(allow_none=True)
     forget_launcher()
     assert multiprocessing.get_start_method(allow_none=True) == before
+
+
+HELD = """
+import sys
+import numpy as np
+from depo_lightning.processes import give_back_large_blocks
+
+def resident():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * 4096 >> 20
+
+if sys.argv[1] == "given back":
+    give_back_large_blocks()
+for size in (20, 10):  # MiB; the first teaches malloc that such blocks come and go
+    blocks, between = [], []
+    for _ in range(20):
+        blocks.append(np.ones(size << 17))
+        between.append(np.ones(1 << 10))
+    before = resident()
+    blocks.clear()
+print(before - resident())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another malloc")
+def test_large_blocks_are_given_back() -> None:
+    given = {
+        manner: int(subprocess.run([sys.executable, "-c", HELD, manner], capture_output=True, check=True).stdout)
+        for manner in ("given back", "kept")
+    }
+    assert given["given back"] > 190  # of 200 MiB
+    assert given["kept"] < 100

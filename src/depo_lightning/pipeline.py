@@ -11,7 +11,7 @@ from depo_lightning.config import STAGES, Config, to_config
 from depo_lightning.errors import ConfigError
 from depo_lightning.files import machine_faults
 from depo_lightning.plan import Plan, plan
-from depo_lightning.processes import forget_launcher
+from depo_lightning.processes import forget_launcher, give_back_large_blocks
 from depo_lightning.progress import console
 from depo_lightning.stages.context import CURVES, RESULTS, Context
 from depo_lightning.store import Stage, Store
@@ -37,6 +37,7 @@ def run(config: Config) -> dict[str, float] | None:
     from depo_lightning.tracking import start_tracker
 
     forget_launcher()
+    give_back_large_blocks()
     validate(config)
     if team.rank() > 0:
         team.serve(config)
@@ -65,6 +66,7 @@ def run_shared(jobs: Sequence[DictConfig]) -> None:
     from depo_lightning.tracking import Tracker
 
     forget_launcher()
+    give_back_large_blocks()
     configs = [to_config(job) for job in jobs]
     config = configs[0]
     if any(other.store != config.store for other in configs):
