@@ -47,7 +47,8 @@ def play_parallel(
         return play(model, renderer, make_env, tasks, settings, progress, drafts)
     context = multiprocessing.get_context("fork")  # shares the weights; safe as for DataLoader: one thread, no CUDA
     played: Any = context.Queue()
-    shares = [tasks[index::workers] for index in range(workers)]
+    origin = make_env().origin
+    shares = _shares(tasks, lambda task: origin(task)[0], workers)
     arguments = (model, renderer, make_env, settings, drafts, played)
     processes = [context.Process(target=_work, args=(share, *arguments), daemon=True) for share in shares]
     for process in processes:
@@ -61,8 +62,13 @@ def play_parallel(
     finally:
         for process in processes:
             process.join()
-    origin = make_env().origin
     return [episodes[origin(task)] for task in tasks]
+
+
+def _shares(tasks: Sequence[int], env_of: Callable[[int], str], workers: int) -> list[list[int]]:
+    """The tasks of each worker, in order: of each environment about as many, since one may take longer than another."""
+    alike = sorted(range(len(tasks)), key=lambda place: env_of(tasks[place]))
+    return [[tasks[place] for place in sorted(alike[index::workers])] for index in range(workers)]
 
 
 def _work(
