@@ -84,7 +84,7 @@ class _Rollout:
         self.drafts, self.book = drafts, PhraseBook(self.stops)
         self.queue = deque(tasks)
         self.bands = make_bands(settings.max_context)
-        self.prefix: tuple[list[int], States] = [], []
+        self.prefixes: dict[str, tuple[list[int], States]] = {}  # by environment
         self.ended: dict[int, Trajectory] = {}
         self.idle_envs: list[TextEnv] = []
 
@@ -107,10 +107,12 @@ class _Rollout:
                 entered.append(row)
             else:
                 self._leave(row)
-        if not self.prefix[0] and len(entered) > 1:
-            self._share_prefix(entered)
+        for env in {row.episode.origin[0] for row in entered} - self.prefixes.keys():
+            alike = [row for row in entered if row.episode.origin[0] == env]
+            if len(alike) > 1:
+                self._share_prefix(env, alike)
         for row in entered:
-            ids, states = self.prefix
+            ids, states = self.prefixes.get(row.episode.origin[0], ([], []))
             if row.ids[: len(ids)] == ids:
                 row.length = len(ids)
             self._band(len(row.ids)).add(row, states if row.length else None)
@@ -119,14 +121,15 @@ class _Rollout:
     def _enter(self, task: int) -> Row:
         settings = self.settings
         env = self.idle_envs.pop() if self.idle_envs else self.make_env()
-        noise = episode_noise(settings.seed, task, settings.max_steps, settings.max_new_tokens)
-        row = Row(Episode(env, task, settings.seed, settings.max_steps), noise)
-        if row.episode.status is None:
-            self._ask(row, self.renderer.prompt_ids(row.episode.messages))
+        episode = Episode(env, task, settings.seed, settings.max_steps)
+        noise = episode_noise(settings.seed, episode.origin[1], settings.max_steps, settings.max_new_tokens)
+        row = Row(episode, noise)
+        if episode.status is None:
+            self._ask(row, self.renderer.prompt_ids(episode.messages))
         return row
 
-    def _share_prefix(self, rows: list[Row]) -> None:
-        """Compute once what all prompts begin with: the system's text."""
+    def _share_prefix(self, env: str, rows: list[Row]) -> None:
+        """Compute once what all prompts of an environment begin with: the system's text."""
         ids = min(row.ids[:-1] for row in rows)
         last = max(row.ids[:-1] for row in rows)  # what the first and the last in order share, all share
         ids = ids[: next((place for place, (a, b) in enumerate(zip(ids, last, strict=False)) if a != b), len(ids))]
@@ -134,7 +137,7 @@ class _Rollout:
             band = Band(len(ids))
             band.cache.reserve(1)
             self.decoder.feed(band.cache, [ids], [0], [0])
-            self.prefix = ids, band.cache.read(0, len(ids))
+            self.prefixes[env] = ids, band.cache.read(0, len(ids))
 
     def _band(self, length: int) -> Band:
         return next(band for band in self.bands if band.capacity >= length)

@@ -11,8 +11,9 @@ from torch import Tensor
 def episode_noise(seed: int, task: int, turns: int, tokens: int) -> NDArray[np.float64]:
     """One uniform number in [0, 1) per token the agent may generate in the episode, `(turns, tokens)`.
 
-    It depends on seed and task alone, so every policy meets the same noise, however episodes are batched. A turn has
-    its own row: policies that said turns of unlike length meet the same noise again in the next one.
+    It depends on the seed and the task's index in its own environment alone, so every policy meets the same noise,
+    however episodes are batched. A turn has its own row: policies that said turns of unlike length meet the same noise
+    again in the next one.
     """
     return np.random.default_rng([seed, task]).random((turns, tokens))
 

@@ -104,7 +104,7 @@ class _Player:
             if length + settings.max_new_tokens > settings.max_context:
                 episode.truncate("max_context")
                 return
-            seed = turn_seed(settings.seed, episode.task, turn)
+            seed = turn_seed(settings.seed, episode.origin[1], turn)
             reply = await self.endpoint.complete(episode.messages, settings.max_new_tokens, settings.temperature, seed)
             tokens = self._tokens(reply)
             episode.play(reply.text, tokens)
