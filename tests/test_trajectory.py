@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -158,15 +159,24 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["f.jsonl"]
 
 
-def test_files_are_joined_in_order_and_ids_must_differ(tmp_path):
-    one, two, three = (tmp_path / name for name in ("one.jsonl", "two.jsonl", "three.jsonl"))
+def test_files_are_joined_in_order_and_every_file_is_checked(tmp_path):
+    one, two = (tmp_path / name for name in ("one.jsonl", "two.jsonl"))
     write_jsonl(one, [FULL])
     write_jsonl(two, [BARE])
-    write_jsonl(three, [BARE, FULL])
     assert read_joined([two, one]) == [BARE, FULL]
     assert read_joined([]) == []
+    one.write_text("{}\n")
     with pytest.raises(DataError) as caught:
-        read_joined([one, three, tmp_path / "none.jsonl"])
+        read_joined([one, two, tmp_path / "none.jsonl"])
     assert len(caught.value.faults) == 2
-    assert f"{three}: 1 ids stand in an earlier file too, such as 'e-1-0.2' in {one}" in str(caught.value)
     assert "none.jsonl: cannot be read" in str(caught.value)
+
+
+def test_episodes_of_two_searches_may_have_the_same_id(tmp_path):
+    other = replace(FULL, seed=1, steps=STEPS[:1])
+    files = [tmp_path / f"{number}.jsonl" for number in (1, 2, 3)]
+    for file, found in zip(files, ([FULL], [other, BARE], [replace(FULL, id=f"2/{FULL.id}"), BARE]), strict=True):
+        write_jsonl(file, found)
+    assert read_joined(files[:2]) == [FULL, replace(other, id=f"2/{FULL.id}"), BARE]
+    assert read_joined([files[0], files[0]]) == [FULL]
+    assert [item.id for item in read_joined(files)] == [FULL.id, f"2/{FULL.id}", BARE.id, f"3/2/{FULL.id}"]

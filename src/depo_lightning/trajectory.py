@@ -180,28 +180,29 @@ def read_jsonl(path: str | os.PathLike[str]) -> list[Trajectory]:
 def read_joined(paths: Iterable[str | os.PathLike[str]]) -> list[Trajectory]:
     """Read several trajectories files as one, in the given order.
 
+    A search names its episodes by task and place in the tree, so two searches give the same id to different ones. What
+    an earlier file holds word for word is taken once; another trajectory whose id is taken gets the number of its file
+    before it, as in `2/babyai-3-0.1`.
+
     Raises:
-        DataError: what `read_jsonl` says of any of them; an id that stands in two files, with the first such lines.
+        DataError: what `read_jsonl` says of any of them.
     """
-    result: list[Trajectory] = []
+    joined: dict[str, Trajectory] = {}
     faults: list[str] = []
-    origin: dict[str, str | os.PathLike[str]] = {}
-    for path in paths:
+    for number, path in enumerate(paths, start=1):
         try:
             found = read_jsonl(path)
         except DataError as error:
             faults += error.faults
             continue
-        if both := [trajectory.id for trajectory in found if trajectory.id in origin]:
-            faults.append(
-                f"{path}: {len(both)} ids stand in an earlier file too, such as {both[0]!r} in {origin[both[0]]}; "
-                "ids must differ: leave one of the files out, or give its lines other ids"
-            )
-        origin |= dict.fromkeys((trajectory.id for trajectory in found), path)
-        result += found
+        for item in (item for item in found if joined.get(item.id) != item):
+            name = item.id
+            while name in joined:
+                name = f"{number}/{name}"
+            joined[name] = replace(item, id=name)
     if faults:
         raise DataError(faults)
-    return result
+    return list(joined.values())
 
 
 def with_token_counts(trajectory: Trajectory, counts: Iterable[int]) -> Trajectory:
