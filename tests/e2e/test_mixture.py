@@ -39,3 +39,11 @@ def test_a_list_of_environments_is_told_what_to_write(run: Run) -> None:
     told = run("env=[babyai,webshop]", expect=2)
     assert "env=babyai_webshop" in told.stderr
     assert "Traceback" not in told.stderr + told.stdout
+
+
+def test_a_sweep_may_be_about_one_of_the_environments(run: Run) -> None:
+    objectives = "hydra.sweeper.objectives={webshop/success_rate:maximize,shop/tokens_all:minimize}"
+    told = run("-m", *BOTH, "hydra/sweeper=depo_optuna", "alpha1=interval(0,1)", objectives, expect=2)
+    assert "unknown metric 'shop/tokens_all'" in told.stderr
+    assert "unknown metric 'webshop" not in told.stderr
+    assert "Traceback" not in told.stderr + told.stdout

@@ -14,17 +14,17 @@ from omegaconf.errors import OmegaConfBaseException
 from optuna import Study
 from optuna.samplers import BaseSampler
 
-from depo_lightning.choices import OBJECTIVES, EfficiencyForm
-from depo_lightning.config import Config, Policy, to_config
+from depo_lightning.choices import OBJECTIVES
+from depo_lightning.config import Config, to_config
 from depo_lightning.errors import ConfigError
 from depo_lightning.pareto import Direction
 from depo_lightning.tuning.config import ConstraintConfig, SweeperConfig, WarmStartConfig
 from depo_lightning.tuning.grid import GridSampler, grid_points
+from depo_lightning.tuning.names import name_faults, part_metrics
 from depo_lightning.tuning.space import Space
 from depo_lightning.tuning.study import WARM
 
 DEFAULT_TRIALS = 20
-POLICIES = tuple(dict.fromkeys([*map(str, Policy), *map(str, EfficiencyForm)]))  # as results name them
 _MAX_COMPOSED = 64  # configurations composed to find a mistyped choice before the first trial
 
 
@@ -83,10 +83,11 @@ def trial_count(settings: SweeperConfig, sampler: BaseSampler, queued: int) -> i
 def check_space(
     space: Space, settings: SweeperConfig, sampler: BaseSampler, context: HydraContext, config: DictConfig
 ) -> DictConfig:
-    """Compose one job for each value of each choice; returns the configuration of the first.
+    """Compose one job for each value of each choice, and check it; returns the configuration of the first.
 
     Raises:
-        ConfigError: a key or a value that the configuration does not take, or a warm start outside the space.
+        ConfigError: a key or a value that the configuration does not take, a metric that its results will not have,
+            or a warm start outside the space.
     """
     faults: dict[str, None] = {}
     if isinstance(sampler, GridSampler):
@@ -100,7 +101,9 @@ def check_space(
         try:
             job = context.config_loader.load_sweep_config(config, space.overrides(values)[0])
             composed = composed if composed is not None else job
-            faults |= dict.fromkeys(_own_faults(job))
+            own = _own_config(job)
+            faults |= dict.fromkeys(name_faults(settings, part_metrics(own) if own else []))
+            faults |= dict.fromkeys(_own_faults(own) if own else [])
         except (HydraException, OmegaConfBaseException) as error:
             cause = error.__cause__ or error
             faults[next((line.strip() for line in str(cause).splitlines() if line.strip()), str(error))] = None
@@ -116,18 +119,23 @@ def _variants(space: Space) -> list[dict[str, Any]]:
     return [first, *({**first, name: value} for name, values in ends.items() for value in values[1:])]
 
 
-def _own_faults(job: DictConfig) -> list[str]:
-    """What this project's own rules say of a composed job; nothing about other applications."""
+def _own_config(job: DictConfig) -> Config | None:
+    """A composed job as this project's configuration; None of another application."""
     if OmegaConf.get_type(job) is not Config:
-        return []
-    from depo_lightning.validation import validate
-
+        return None
     own = job.copy()
     with open_dict(own):
         own.pop("hydra", None)
         own.output = "."
+    return to_config(own)
+
+
+def _own_faults(config: Config) -> list[str]:
+    """What this project's own rules say of a job."""
+    from depo_lightning.validation import validate
+
     try:
-        validate(to_config(own))
+        validate(config)
     except ConfigError as error:
         return error.faults
     return []
@@ -180,8 +188,6 @@ def _metric_faults(s: SweeperConfig) -> Iterator[str]:
     for name, direction in s.objectives.items():
         if direction not in directions:
             yield f"hydra.sweeper.objectives.{name}={direction}: choose maximize or minimize"
-        if s.metrics is not None and name not in s.metrics:
-            yield f"hydra.sweeper.objectives: unknown metric {name!r}; choose from {s.metrics}"
     for c in s.constraints:
         if not isinstance(c.metric, str) or c.metric == MISSING:
             yield "hydra.sweeper.constraints: each needs a metric"
@@ -192,10 +198,5 @@ def _metric_faults(s: SweeperConfig) -> Iterator[str]:
         for bound in bounds:
             if not isinstance(bound, str) and not (isinstance(bound, int | float) and math.isfinite(bound)):
                 yield f"hydra.sweeper.constraints: {c.metric}: the bound {bound} must be a number or a metric"
-        for name in [c.metric, *(bound for bound in bounds if isinstance(bound, str))]:
-            policy, _, metric = name.rpartition("/")
-            if s.metrics is not None and (metric not in s.metrics or policy not in ("", *POLICIES)):
-                known = f"{s.metrics}, or POLICY/NAME with a policy of {list(POLICIES)}"
-                yield f"hydra.sweeper.constraints: unknown metric {name!r}; choose from {known}"
         if not (math.isfinite(c.slack_se) and c.slack_se >= 0):
             yield f"hydra.sweeper.constraints: {c.metric}: slack_se={c.slack_se}: must be 0 or more"
