@@ -223,3 +223,28 @@ def test_an_environment_without_thresholds_is_named(compose_config: Callable[...
     config = compose_config("env=babyai_webshop", "~thresholds.parts.webshop")
     with pytest.raises(ConfigError, match="has no rules for webshop"):
         validate(config)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["thresholds=babyai"], "thresholds.kind=absolute: one set of bounds for babyai and webshop"),
+        (["rollout.test_tasks=3"], "rollout.test_tasks=3: 2 environments take them in turn; must be at least 4"),
+        (["search.tasks=1"], "search.tasks=1: 2 environments"),
+        (["rollout.validation_tasks=1"], "rollout.validation_tasks=1: 2 environments"),
+        (["teacher.parts.webshop.detour=0.97"], "teacher.parts.webshop: noise=0.04 and detour=0.97 sum to more than 1"),
+        (["teacher.noise=0.9"], "teacher: noise=0.9 and detour=0.15 sum to more than 1"),
+    ],
+)
+def test_what_only_several_environments_need(
+    overrides: list[str], words: str, compose_config: Callable[..., Config]
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        validate(compose_config("env=babyai_webshop", *overrides))
+    assert len(caught.value.faults) == 1
+    assert words in str(caught.value)
+
+
+def test_thresholds_of_a_mixture_hold_for_one_of_its_environments(compose_config: Callable[..., Config]) -> None:
+    validate(compose_config("env=babyai", "thresholds=babyai_webshop"))
+    validate(compose_config("env=babyai_webshop", "~env.parts.webshop", "~teacher.parts.webshop", "thresholds=babyai"))

@@ -12,8 +12,10 @@ from depo_lightning.collect.labelling import Caps, label_absolute, label_relativ
 from depo_lightning.collect.mcts import SearchSettings, search_tree
 from depo_lightning.collect.mixture_labels import label_mixture
 from depo_lightning.collect.run import collect
+from depo_lightning.config import AbsoluteThresholds, MixtureThresholds
 from depo_lightning.envs import Split
 from depo_lightning.errors import ConfigError, DataError
+from depo_lightning.stages.label import label_by
 from depo_lightning.trajectory import Label, Status
 
 D, U = Label.DESIRABLE, Label.UNDESIRABLE
@@ -121,3 +123,13 @@ def test_an_environment_without_rules_and_one_without_labels_are_named(both):
     assert "add thresholds.parts.circle" in str(caught.value)
     assert "line: no undesirable" in str(caught.value)
     assert "move thresholds.parts.line.kappa0" in str(caught.value)
+
+
+def test_absolute_bounds_are_those_of_one_environment(both):
+    bounds = AbsoluteThresholds(kappa0=0.9, kappa1=0.9, kappa2=0.7)
+    with pytest.raises(DataError, match=r"one set of bounds for circle and line.*thresholds=relative"):
+        label_by(bounds, both)
+    alone = [item for item in both if item.env == "line"]
+    assert label_by(bounds, alone) == label_absolute(alone, kappa0=0.9, kappa1=0.9, kappa2=0.7)
+    parts = MixtureThresholds(parts={"line": bounds, "circle": bounds})
+    assert {item.env for item in label_by(parts, both)[0]} == {"line", "circle"}

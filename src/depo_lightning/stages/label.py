@@ -18,6 +18,7 @@ from depo_lightning.config import (
     ThresholdsConfig,
     TinyConfig,
 )
+from depo_lightning.errors import DataError
 from depo_lightning.progress import console
 from depo_lightning.stages import pretrained
 from depo_lightning.stages.context import TRAJECTORIES, Context, plain, write_stats
@@ -25,6 +26,7 @@ from depo_lightning.stages.llm import chat_model, check_broken, is_llm, kept_acc
 from depo_lightning.store import PROGRESS, Stage
 from depo_lightning.trajectory import Trajectory, read_jsonl, write_jsonl
 from depo_lightning.validation.llm import needs
+from depo_lightning.validation.thresholds import one_for_all
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -77,7 +79,11 @@ def _label(context: Context, target: Path, inputs: dict[str, Path]) -> None:
 
 
 def label_by(thresholds: ThresholdsConfig, trajectories: Sequence[Trajectory]) -> tuple[list[Trajectory], LabelReport]:
-    """The labelled episodes and the report, by the rules of group `thresholds`."""
+    """The labelled episodes and the report, by the rules of group `thresholds`.
+
+    Raises:
+        DataError: absolute bounds for several environments; what the rules raise.
+    """
     from depo_lightning.collect import labelling
     from depo_lightning.collect.mixture_labels import label_mixture
 
@@ -87,6 +93,9 @@ def label_by(thresholds: ThresholdsConfig, trajectories: Sequence[Trajectory]) -
         return label_mixture(trajectories, {env: partial(label_by, own) for env, own in thresholds.parts.items()}, caps)
     rules = {name: value for name, value in values.items() if name not in ("kind", *_CAPS)}
     absolute = isinstance(thresholds, AbsoluteThresholds)
+    environments = sorted({item.env for item in trajectories})
+    if absolute and len(environments) > 1:
+        raise DataError(f"thresholds.kind=absolute: {one_for_all(environments)}")
     label = labelling.label_absolute if absolute else labelling.label_relative
     return label(trajectories, **rules, caps=caps)
 

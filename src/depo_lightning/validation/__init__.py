@@ -47,6 +47,7 @@ def _choice_faults(config: Config) -> Iterator[str]:
         yield f"policies={[str(p) for p in config.policies]}: must hold bc, which the others are compared with"
     if isinstance(config.env, MixtureConfig):
         yield from _name_faults(config, config.env)
+        yield from _share_faults(config, len(config.env.parts))
     if config.logger.kind == LoggerKind.wandb and not config.logger.project:
         yield "logger.project='': W&B needs the name of a project"
 
@@ -58,3 +59,12 @@ def _name_faults(config: Config, mixture: MixtureConfig) -> Iterator[str]:
     for name in mixture.parts:
         if name in others:
             yield f"env.parts.{name}: is the name of {others[name]} too, and results name both; rename one of them"
+
+
+def _share_faults(config: Config, parts: int) -> Iterator[str]:
+    """Environments take the tasks in turn: each needs one to search and one to validate on, and two for an error."""
+    for field, each in (("search.tasks", 1), ("rollout.test_tasks", 2), ("rollout.validation_tasks", 1)):
+        group, name = field.split(".")
+        value = getattr(getattr(config, group), name)
+        if 1 <= value < each * parts:
+            yield f"{field}={value}: {parts} environments take them in turn; must be at least {each * parts}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from depo_lightning.agents.scripted import SCRIPTS
@@ -40,6 +40,8 @@ def _script_faults(env: EnvConfig, teacher: ScriptedTeacherConfig) -> Iterator[s
     for name in played:
         if name not in SCRIPTS:
             yield f"teacher=scripted: plays {sorted(SCRIPTS)}, not env={name}; choose another teacher"
+    fields = {field: getattr(teacher, field) for field in SCRIPTED}
+    yield from _sum_faults("teacher", fields)
     for name, values in teacher.parts.items():
         place = f"teacher.parts.{name}"
         if not isinstance(env, MixtureConfig) or name not in played:
@@ -49,6 +51,12 @@ def _script_faults(env: EnvConfig, teacher: ScriptedTeacherConfig) -> Iterator[s
         for field, value in values.items():
             if not probability(value):
                 yield f"{place}.{field}={value}: {PROBABILITY}"
+        yield from _sum_faults(place, {**fields, **values})
+
+
+def _sum_faults(place: str, values: Mapping[str, float]) -> Iterator[str]:
+    if probability(values["noise"]) and probability(values["detour"]) and values["noise"] + values["detour"] > 1:
+        yield f"{place}: noise={values['noise']} and detour={values['detour']} sum to more than 1; lower one of them"
 
 
 def _file_faults(search: SearchConfig) -> Iterator[str]:
@@ -62,4 +70,4 @@ def _file_faults(search: SearchConfig) -> Iterator[str]:
         elif not Path(name).is_file():
             yield f"search.trajectories={name!r}: no such file; give a trajectories JSONL, or null to search"
     if twice := [name for name in dict.fromkeys(map(str, names)) if names.count(name) > 1]:
-        yield f"search.trajectories: names {twice[0]!r} more than once; trajectories join by different ids"
+        yield f"search.trajectories: names {twice[0]!r} more than once; leave one out"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from types import SimpleNamespace
 
 from depo_lightning.config import (
@@ -46,6 +46,17 @@ def faults(config: Config) -> Iterator[str]:
     yield from _faults(thresholds)
     if isinstance(thresholds, MixtureThresholds):
         yield from _part_faults(thresholds, config)
+    parts = config.env.parts if isinstance(config.env, MixtureConfig) else {}
+    if isinstance(thresholds, AbsoluteThresholds) and len(parts) > 1 and config.search.trajectories is None:
+        yield f"thresholds.kind=absolute: {one_for_all(parts)}"
+
+
+def one_for_all(environments: Iterable[str]) -> str:
+    """What is wrong with absolute bounds for several environments."""
+    return (
+        f"one set of bounds for {' and '.join(environments)}, whose rewards are not the same thing; write "
+        "thresholds=relative, or a file of thresholds with rules for each, such as thresholds=babyai_webshop"
+    )
 
 
 def _part_faults(mixture: MixtureThresholds, config: Config) -> Iterator[str]:
