@@ -248,3 +248,8 @@ def test_what_only_several_environments_need(
 def test_thresholds_of_a_mixture_hold_for_one_of_its_environments(compose_config: Callable[..., Config]) -> None:
     validate(compose_config("env=babyai", "thresholds=babyai_webshop"))
     validate(compose_config("env=babyai_webshop", "~env.parts.webshop", "~teacher.parts.webshop", "thresholds=babyai"))
+
+
+@pytest.mark.parametrize("env", ["babyai", "webshop", "babyai_webshop"])
+def test_a_language_model_teaches_in_every_environment(env: str, compose_config: Callable[..., Config]) -> None:
+    validate(compose_config(f"env={env}", "teacher=vllm", "teacher.model=any"))
