@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import pickle
+import re
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from depo_lightning import envs
+from depo_lightning.config import Config
 from depo_lightning.envs import Split, TextEnv
 from depo_lightning.envs.mixture import MixtureEnv
 from depo_lightning.errors import ConfigError
+from depo_lightning.stages.context import Context
+from depo_lightning.validation import validate
 
 BABYAI, WEBSHOP = {"levels": ["GoToRedBall"]}, {"products": 30}
 
@@ -98,3 +104,19 @@ def test_what_is_no_part(parts: dict[str, dict[str, object]], words: str) -> Non
 def test_a_part_without_enough_tasks_is_named(mixture: TextEnv) -> None:
     with pytest.raises(ConfigError, match=r"raise env\.parts\.webshop\.products"):
         mixture.tasks(Split.TEST, 100_000)
+
+
+def test_the_documented_commands_have_the_tasks_they_ask_for(compose_config: Callable[..., Config]) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "mixtures.md").read_text()
+    commands = re.findall(r"^    python run\.py (env=\S+[^#\n]*)", text, re.MULTILINE)
+    assert len(commands) == 2
+    for command in commands:
+        config = compose_config(*command.split())
+        validate(config)
+        rollout, env = config.rollout, Context(config).make_env()
+        wanted = {
+            Split.TRAIN: config.search.tasks,
+            Split.VALIDATION: rollout.validation_tasks,
+            Split.TEST: rollout.test_tasks,
+        }
+        assert {split: len(env.tasks(split, count)) for split, count in wanted.items()} == wanted
