@@ -234,6 +234,7 @@ def test_an_environment_without_thresholds_is_named(compose_config: Callable[...
         (["rollout.validation_tasks=1"], "rollout.validation_tasks=1: 2 environments"),
         (["teacher.parts.webshop.detour=0.97"], "teacher.parts.webshop: noise=0.04 and detour=0.97 sum to more than 1"),
         (["teacher.noise=0.9"], "teacher: noise=0.9 and detour=0.15 sum to more than 1"),
+        (["teacher.parts.webshop.noise=high"], "teacher.parts.webshop.noise=high: must be in [0, 1]"),
     ],
 )
 def test_what_only_several_environments_need(

@@ -25,7 +25,7 @@ SMALL = ("search.tasks=4", "search.simulations=1", "search.proposals=1", "search
 
 def player(body: dict[str, Any], seed: int) -> str:
     """What the script of the environment says whose instructions the system text begins with."""
-    system, *rest = body["messages"]
+    system = body["messages"][0]
     if system["role"] != "system":
         return "ready"  # the question at the start
     (env,) = (name for name in BOTH if system["content"].startswith(envs.kind(name).system_prompt))

@@ -48,10 +48,11 @@ def _script_faults(env: EnvConfig, teacher: ScriptedTeacherConfig) -> Iterator[s
             yield f"{place}: env is no mixture with such a part; remove it"
         if unknown := [field for field in values if field not in SCRIPTED]:
             yield f"{place}.{unknown[0]}: no such field; choose from {list(SCRIPTED)}"
-        for field, value in values.items():
-            if not probability(value):
-                yield f"{place}.{field}={value}: {PROBABILITY}"
-        yield from _sum_faults(place, {**fields, **values})
+        numbers = {field for field, value in values.items() if isinstance(value, int | float)}
+        wrong = [field for field, value in values.items() if field not in numbers or not probability(value)]
+        yield from (f"{place}.{field}={values[field]}: {PROBABILITY}" for field in wrong)
+        if not wrong:
+            yield from _sum_faults(place, {**fields, **values})
 
 
 def _sum_faults(place: str, values: Mapping[str, float]) -> Iterator[str]:
