@@ -71,6 +71,18 @@ def test_a_stopped_evaluation_goes_on_with_the_tasks_that_are_left(compose_confi
     assert sorted(path.name for path in path.iterdir()) == ["episodes.jsonl", "manifest.json", "stats.json"]
 
 
+def test_a_mixture_is_played_as_its_environments(compose_config: Compose) -> None:
+    with serve(go, "bc") as fake:
+        config = addressed(compose_config, fake, "env=babyai_webshop", "env.parts.webshop.products=30")
+        path = Store(config.store).get(evaluation(config)).path
+        systems = {request["messages"][0]["content"] for request in fake.requests}
+    env = Context(config).make_env()
+    episodes = read_jsonl(path / EPISODES)
+    assert [(episode.env, episode.task) for episode in episodes] == [env.origin(task) for task in env.tasks("test", 6)]
+    assert {episode.system for episode in episodes} == systems
+    assert len(systems) == 2
+
+
 def test_crashed_episodes_are_stored_unless_they_are_all(compose_config: Compose) -> None:
     with serve(lambda body: fault(500, "no"), "bc") as fake:
         config = addressed(compose_config, fake)
