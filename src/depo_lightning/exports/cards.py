@@ -92,7 +92,7 @@ def _sections(run: Run, name: str, title: str, base: str | None) -> Iterator[str
         "Episodes come from a Monte Carlo tree search with a teacher "
         f"(`{config['teacher']['name']}`), on tasks that no evaluation plays."
         if not config["search"].get("trajectories")
-        else "Episodes come from a file that the user gave."
+        else "Episodes come from data that the user gave."
     )
     yield "## Settings"
     chosen = ("env", "model", *_SECTIONS.get(name, _PREFERENCE_SECTIONS), "trainer", "rollout")
