@@ -119,7 +119,9 @@ def check_anatomy_of_the_bonus(notebook: NotebookNode) -> None:
 CHECKS = {"anatomy_of_the_bonus": check_anatomy_of_the_bonus, "pareto_analysis": check_pareto_analysis}
 
 
-@pytest.mark.parametrize("name", CHECKS)
+@pytest.mark.parametrize(
+    "name", ["anatomy_of_the_bonus", pytest.param("pareto_analysis", marks=pytest.mark.slow)]
+)  # what is shipped of both is checked below
 def test_the_notebook_runs_and_says_what_the_data_say(folder: Path, name: str) -> None:
     notebook = run(folder, name)
     assert figures(notebook) == FIGURES[name]
