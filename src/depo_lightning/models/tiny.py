@@ -22,8 +22,8 @@ class TinySettings:
         max_positions: longest sequence in tokens.
         rope_theta: base of the rotary position encoding.
         initializer_range: standard deviation of new weights, above 0. The embeddings are tied: the logit of a token
-            whose own embedding stands in the last layer is about `hidden` · `initializer_range`, 2.6 by default, so
-            rare tokens are copied late; hidden ** -0.5 makes it sqrt(hidden).
+            whose own embedding stands in the last layer is about `hidden` · `initializer_range`, 2.6 by default;
+            hidden ** -0.5 makes it sqrt(hidden).
     """
 
     hidden: int = 128
