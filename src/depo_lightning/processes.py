@@ -26,8 +26,8 @@ def give_back_large_blocks() -> None:
     """Let memory of 8 MiB and more go back to the system as soon as it is free, where malloc is glibc's.
 
     Left alone, glibc soon serves blocks of up to 32 MiB from heaps of 64 MiB, one set for each thread, in which
-    activations that come and go leave gaps that the next ones do not fit: training SmolLM2 held 10 GB where 4 were in
-    use. With THP_MEM_ALLOC_ENABLE=1, which `run.py` sets for torch, it costs no time.
+    activations that come and go leave gaps that the next ones do not fit: a model like SmolLM2 then holds several times
+    what it uses. Huge pages make up for the time of asking the system anew: `run.py` sets THP_MEM_ALLOC_ENABLE=1.
     """
     if sys.platform == "linux":
         with suppress(OSError, AttributeError):
