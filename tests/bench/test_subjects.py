@@ -70,7 +70,8 @@ def test_scaling_compares_marginal_costs() -> None:
     linear = row("collect", [points(6.0, 9.0, 21.0)])  # 5 s at the start and 0.1 s an episode
     assert linear.ours == pytest.approx([0.1])
     assert linear.ratio == pytest.approx(1.0)
-    assert (linear.ours_mib, linear.peer_mib) == (321.0, 306.0)
+    assert (linear.ours_mib, linear.peer_mib) == (321.0, 309.0)
+    assert linear.note.endswith("306 at 1×")
     quadratic = row("collect", [points(0.1, 1.6, 25.6)])
     assert quadratic.ratio == pytest.approx(0.25)
 
@@ -147,7 +148,7 @@ def test_a_point_that_the_store_holds_is_computed_again(monkeypatch: pytest.Monk
 def test_every_stage_is_scaled(fake_runs: list[list[str]]) -> None:
     rows = scaling.measure(Settings(repetitions=2, quick=True))
     assert [item.what.split(":")[0] for item in rows] == ["collect", "label", "bc", "reference", "KTO", "evaluate"]
-    assert rows[0].what == "collect: 24, 96, 384 episodes"
+    assert rows[0].what == "collect: 384, 1536, 6144 episodes"
     assert all(len(item.ours) == len(item.peer) == 2 for item in rows)
     assert rows[0].ours == pytest.approx([0.5, 0.5])  # the fake CPU time is one second a tree, of two episodes
 
