@@ -57,14 +57,20 @@ class Comparison:
         best = self.best_settings()
         ours: list[Run] = []
         more: list[Run] = []
+        small: list[Run] = []
         default: list[Run] = []
         tuned: list[Run] = []
         pairs = -(-self.facts["rows"] // self.facts["episodes"])  # about one for each row, which is TRL's number
+        batch = best["options"]["per_device_train_batch_size"]
+
+        def measured(**changes: Any) -> Run:
+            return workers.call("kto_ours", self.ours | changes, self.settings.threads)
 
         def run_ours() -> float:
-            ours.append(workers.call("kto_ours", self.ours, self.settings.threads))
+            ours.append(measured())
             if not self.settings.quick:
-                more.append(workers.call("kto_ours", self.ours | {"kl_pairs": pairs}, self.settings.threads))
+                more.append(measured(kl_pairs=pairs))
+                small.append(measured(batch_size=batch))
             return float(ours[-1]["seconds"])
 
         def run_peer() -> float:
@@ -84,6 +90,7 @@ class Comparison:
         ]
         if more:
             rows.append(self._row("KTO epoch, as many mismatched pairs as TRL", more, tuned, "TRL, best", _epoch))
+            rows.append(self._row(f"KTO epoch, batch of {batch} trajectories", small, tuned, "TRL, best", _epoch))
         return rows + (self.throughput(ours, tuned, best) if self.settings.device == "cuda" else [])
 
     def _row(
