@@ -69,7 +69,7 @@ def to_json(settings: Settings, machine: dict[str, Any], outcome: Outcome) -> di
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, print, write; returns 1 where a subject failed."""
+    """Measure, print, write; returns 1 where a subject failed, or one asked for by name could not be measured."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("subjects", nargs="*", metavar="subject", help=f"default: all of {', '.join(subjects())}")
     parser.add_argument("--repetitions", type=int, default=3, help="of each contender, by turns (default: 3)")
@@ -94,7 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.json:  # after every subject, so that a long run that is stopped leaves what it has
             options.json.write_text(json.dumps(to_json(settings, machine, outcome), indent=1) + "\n")
     _print(settings, machine, outcome, options.markdown)
-    return 1 if outcome.failed else 0
+    return 1 if outcome.failed or (options.subjects and outcome.left_out) else 0
 
 
 def _faults(options: argparse.Namespace) -> list[str]:

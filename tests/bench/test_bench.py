@@ -126,3 +126,16 @@ def test_faults_of_the_arguments_are_told_before_a_measurement(
     assert ended.value.code == 2
     said = capsys.readouterr().err
     assert all(fault in said for fault in ("--repetitions 0", "--threads 0", "--device cuda", f"--json {nowhere}"))
+
+
+@pytest.mark.parametrize(("asked", "code"), [([], 0), (["good", "unfit"], 1), (["good"], 0)])
+def test_the_exit_code_tells_that_what_was_asked_for_is_missing(
+    asked: list[str], code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def measured(name: str, settings: Settings, outcome: command.Outcome) -> None:
+        if name == "unfit":
+            outcome.left_out[name] = "needs a store"
+
+    monkeypatch.setattr(command, "subjects", lambda: ["good", "unfit"])
+    monkeypatch.setattr(command, "run_subject", measured)
+    assert command.main(asked) == code
