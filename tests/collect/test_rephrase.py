@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from depo_lightning.agents.react import format_turn, parse_turn
-from depo_lightning.collect.rephrase import NoneRephraser, RulesRephraser, rephrase, shorten_thought
+from depo_lightning.collect.rephrase import NoneRephraser, Rewrites, RulesRephraser, rephrase, shorten_thought
 from depo_lightning.errors import DataError
 from depo_lightning.trajectory import Label, Step, Trajectory
 
@@ -23,7 +23,7 @@ class Fixed:
         self.thoughts = list(thoughts)
 
     async def shorten(self, steps):
-        return self.thoughts
+        return Rewrites(self.thoughts)
 
 
 @pytest.mark.parametrize(

@@ -52,11 +52,10 @@ class LLMRephraser:
         await self.model.__aexit__(kind, error, trace)
 
     async def shorten(self, steps: Sequence[Step]) -> Rewrites:
-        """See `Rephraser.shorten`; the thoughts say whether a question for them was refused."""
+        """See `Rephraser.shorten`."""
         found = await map_limited(self._shorten, steps, _AT_A_TIME)
-        rewrites = Rewrites(thought for thought, _ in found)
-        rewrites.refused = next((refused for _, refused in found if refused), "")
-        return rewrites
+        refused = next((refused for _, refused in found if refused), "")
+        return Rewrites([thought for thought, _ in found], refused)
 
     async def _shorten(self, step: Step) -> tuple[str | None, str]:
         """The thought, if there is one, and why the question was refused, if it was."""

@@ -20,27 +20,30 @@ from depo_lightning.trajectory import Label, Step, Trajectory
 class Rephraser(Protocol):
     """Writes the thoughts of an episode anew. May be an asynchronous context manager, which is then entered first."""
 
-    async def shorten(self, steps: Sequence[Step]) -> Sequence[str | None]:
-        """One thought per step, None where there is no answer; actions are not its business."""
+    async def shorten(self, steps: Sequence[Step]) -> Rewrites:
+        """New thoughts for all steps of an episode; actions are not its business."""
         ...
 
 
-class Rewrites(list[str | None]):
-    """A rephraser's thoughts.
+@dataclass(frozen=True, slots=True)
+class Rewrites:
+    """A rephraser's thoughts for an episode.
 
     Attributes:
+        thoughts: one per step, None where there is no answer.
         refused: why a question for them was refused, so that an answer is missing that might have been; else empty.
     """
 
-    refused = ""
+    thoughts: list[str | None]
+    refused: str = ""
 
 
 class NoneRephraser:
     """Leaves every thought as it is."""
 
-    async def shorten(self, steps: Sequence[Step]) -> list[str]:
+    async def shorten(self, steps: Sequence[Step]) -> Rewrites:
         """See `Rephraser.shorten`."""
-        return [step.thought for step in steps]
+        return Rewrites([step.thought for step in steps])
 
 
 class RulesRephraser:
@@ -50,9 +53,9 @@ class RulesRephraser:
     last one if none names any); then clauses that only introduce it fall away.
     """
 
-    async def shorten(self, steps: Sequence[Step]) -> list[str]:
+    async def shorten(self, steps: Sequence[Step]) -> Rewrites:
         """See `Rephraser.shorten`."""
-        return [shorten_thought(step.thought, step.action) for step in steps]
+        return Rewrites([shorten_thought(step.thought, step.action) for step in steps])
 
 
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
@@ -177,18 +180,20 @@ def rephrase(
 
 async def _ask(
     chosen: Sequence[Trajectory], rephraser: Rephraser, concurrency: int, journal: Journal | None
-) -> tuple[list[Sequence[str | None]], list[str]]:
+) -> tuple[list[list[str | None]], list[str]]:
     """The thoughts for every episode, from the journal or the rephraser, and why it was refused some."""
-    known = dict(journal.read(lambda row: (row["id"], row["thoughts"]))) if journal is not None else {}
+    known: dict[str, list[str | None]] = {}
+    if journal is not None:
+        known |= journal.read(lambda row: (row["id"], row["thoughts"]))
     refused: list[str] = []
 
     async def ask(item: Trajectory) -> None:
         found = await rephraser.shorten(item.steps)
-        known[item.id] = list(found)
-        if isinstance(found, Rewrites) and found.refused:
+        known[item.id] = found.thoughts
+        if found.refused:
             refused.append(found.refused)
         elif journal is not None:
-            journal.append({"id": item.id, "thoughts": known[item.id]})
+            journal.append({"id": item.id, "thoughts": found.thoughts})
 
     left = [item for item in chosen if item.id not in known]
     async with AsyncExitStack() as stack:
