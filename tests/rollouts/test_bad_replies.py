@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tests.rollouts.fake_server import Answer, fault, said, serve
 from tests.rollouts.letters import RENDERER
-from tests.rollouts.test_server import SETTINGS, asked, refused
+from tests.rollouts.test_server import SETTINGS, asked, failing_for, refused
 from tests.rollouts.world import FakeEnv
 
 from depo_lightning.errors import ConfigError
@@ -51,15 +51,7 @@ BAD = {
 @pytest.mark.parametrize(("bad", "words"), BAD.values(), ids=BAD)
 def test_a_bad_body_crashes_its_episode_only(bad: Answer, words: str) -> None:
     attempts: list[str] = []
-    unlucky = FakeEnv().reset(2)
-
-    def chat(body: dict[str, Any]) -> Answer:
-        if body["messages"][1]["content"] != unlucky:
-            return said("Action: go")
-        attempts.append("once")
-        return bad
-
-    with serve(chat, "m") as fake:
+    with serve(failing_for(2, bad, attempts), "m") as fake:
         played = play_on_server(RENDERER, FakeEnv, [1, 2, 3], ONE_TURN, asked(fake, retries=2))
     assert len(attempts) == 3
     assert (played[1].status, played[1].steps) == (Status.CRASHED, ())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,19 @@ def generate(request: dict[str, Any]) -> Answer:
     ended = turn[-1] == RENDERER.eot_id
     more = {"token_ids": turn} if request.get("return_token_ids") else {}
     return said(LETTERS.decode(turn, skip_special_tokens=True), "stop" if ended else "length", **more)
+
+
+def failing_for(task: int, bad: Answer, attempts: list[str]) -> Callable[[dict[str, Any]], Answer]:
+    """Answers every episode but that of `task`, which gets `bad`; notes each such answer."""
+    unlucky = FakeEnv().reset(task)
+
+    def chat(body: dict[str, Any]) -> Answer:
+        if body["messages"][1]["content"] != unlucky:
+            return said("Action: go")
+        attempts.append("once")
+        return bad
+
+    return chat
 
 
 def asked(fake: FakeServer, **values: Any) -> ServerSettings:
@@ -130,16 +144,8 @@ def test_no_more_episodes_are_in_flight_than_allowed() -> None:
 
 def test_a_request_that_fails_for_good_crashes_its_episode_only() -> None:
     attempts: list[str] = []
-    unlucky = FakeEnv().reset(2)
-
-    def chat(body: dict[str, Any]) -> Answer:
-        if body["messages"][1]["content"] != unlucky:
-            return said("Action: go")
-        attempts.append("once")
-        return fault(500, "out of luck")
-
     reported: list[Trajectory] = []
-    with serve(chat, "m") as fake:
+    with serve(failing_for(2, fault(500, "out of luck"), attempts), "m") as fake:
         played = play_on_server(RENDERER, FakeEnv, [1, 2, 3], SETTINGS, asked(fake, retries=2), reported.append)
     assert len(attempts) == 3
     crashed = played[1]
