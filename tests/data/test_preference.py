@@ -68,6 +68,18 @@ def test_mismatched_pairs_join_a_prompt_with_a_turn_of_another_task() -> None:
         assert starts == prompts[sample.id]
 
 
+def test_turns_come_from_every_sample_of_another_task_alike() -> None:
+    tasks = [0, 1, 0, 2, 1, 0, 2]
+    samples = [replace(B, id=str(i), input_ids=[1, 2, i], task=str(task)) for i, task in enumerate(tasks)]
+    pairs = PreferenceData([*samples[:-1], replace(samples[-1], desirable=True)], kl_pairs=3000, seed=0).pairs
+    donors = pairs.ids[pairs.segments >= 0].reshape(len(tasks), -1)
+    for task, drawn in zip(tasks, donors, strict=True):
+        allowed = [donor for donor, other in enumerate(tasks) if other != task]
+        seen, counts = np.unique(drawn, return_counts=True)
+        assert seen.tolist() == allowed
+        assert counts == pytest.approx(3000 / len(allowed), rel=0.15)
+
+
 def test_pairs_are_fixed_by_the_seed() -> None:
     def ids(seed: int) -> list[int]:
         return PreferenceData([A, B, C], kl_pairs=8, seed=seed).pairs.ids.tolist()

@@ -231,10 +231,14 @@ def _mismatched(
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """Rows of (prompt of a step of x, turn of another task), `kl_pairs` for each trajectory in turn."""
     _, task = np.unique([sample.task for sample in samples], return_inverse=True)
+    order = np.argsort(task, kind="stable")
+    groups = np.split(order, np.cumsum(np.bincount(task))[:-1])  # of each task, rising
     rows = []
     for index, sample in enumerate(samples):
-        others = np.flatnonzero(task != task[index])
-        for other in rng.choice(others, size=kl_pairs):
+        own = groups[task[index]]
+        # The n-th sample of other tasks, in constant memory: n, and one more for each own sample that stands before it.
+        drawn = rng.integers(len(samples) - len(own), size=kl_pairs)
+        for other in drawn + np.searchsorted(own - np.arange(len(own)), drawn, side="right"):
             donor = samples[other]
             start = sample.spans[rng.integers(len(sample.spans))][0]
             turn = donor.spans[rng.integers(len(donor.spans))]
