@@ -48,7 +48,7 @@ def kill_in(stage: str, steps: int, process: subprocess.Popen[bytes], store: Pat
 @pytest.mark.parametrize("devices", [(), TWO], ids=["one", "two"])
 def test_killed_in_the_middle_of_an_epoch(devices: tuple[str, ...], run: Run, start: Start, tmp_path: Path) -> None:
     kept = (*TRAIN, *devices, "trainer.checkpoint_every=0")
-    for stage, steps in (("bc", 3), ("bc", 5), ("depo", 2)):
+    for stage, steps in (("bc", 3), ("bc", 5), ("depo", 2), ("depo", 6)):  # the last one after a validation
         kill_in(stage, steps, start(*kept), tmp_path / "store")
     assert "goes on after step" in run(*kept).stdout
     run(*TRAIN, *devices, f"store={tmp_path / 'fresh'}")

@@ -6,7 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from depo_lightning.stages.evaluate import earlier_episodes
+import torch
+
+from depo_lightning.stages.evaluate import Validation, earlier_episodes
 from depo_lightning.trajectory import Status, Step, Trajectory, write_jsonl
 
 ROLLOUT = {"split": "test", "tasks": 2, "temperature": 0.7}
@@ -65,3 +67,18 @@ def test_what_cannot_be_read_is_passed_over(tmp_path: Path) -> None:
     (store(tmp_path, "odd", 6, inputs) / "manifest.json").write_text("[]")
     store(tmp_path, "good", 1, inputs)
     assert found(tmp_path, policy="bc1") == ["good"]
+
+
+def test_a_validation_goes_on_after_a_checkpoint(tmp_path: Path) -> None:
+    given: list[list[Trajectory]] = []
+
+    def play(model: str, drafts: list[Trajectory]) -> list[Trajectory]:
+        given.append(drafts)
+        return [episode(f"said by {model}")]
+
+    stopped, continued = Validation(play), Validation(play)
+    assert stopped("first")["success_rate"] == 1.0
+    torch.save(stopped.state_dict(), tmp_path / "state")
+    continued.load_state_dict(torch.load(tmp_path / "state", weights_only=True))
+    continued("second")
+    assert given == [[], [episode("said by first")]]

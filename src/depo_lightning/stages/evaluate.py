@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
@@ -111,7 +112,7 @@ def earlier_episodes(stored: Path, rollout: Mapping[str, Any], inputs: Mapping[s
     return episodes
 
 
-def validation_rollouts(context: Context, tokenizer: Any) -> _Validation:
+def validation_rollouts(context: Context, tokenizer: Any) -> Validation:
     """A function that plays the validation tasks with a model in training and returns what to log.
 
     A policy in training changes little from one validation to the next, so the episodes of one are the drafts of the
@@ -125,10 +126,10 @@ def validation_rollouts(context: Context, tokenizer: Any) -> _Validation:
     rollout = settings(RolloutSettings, config.rollout)
     renderer, workers = ChatRenderer(tokenizer), _workers(config, len(tasks))
     playing: dict[str, Any] = {"make_env": context.make_env, "tasks": tasks, "settings": rollout, "workers": workers}
-    return _Validation(partial(play_parallel, renderer=renderer, **playing))
+    return Validation(partial(play_parallel, renderer=renderer, **playing))
 
 
-class _Validation:
+class Validation:
     """Plays with the policy it is given, and keeps the episodes as drafts, over a stop of the training as well."""
 
     def __init__(self, play: Callable[..., list[Trajectory]]) -> None:
@@ -143,12 +144,12 @@ class _Validation:
         return {name: metrics[name].mean for name in ("invalid_action_rate", "success_rate", "tokens_all", "steps_all")}
 
     def state_dict(self) -> dict[str, Any]:
-        """The episodes."""
-        return {"episodes": [to_row(episode) for episode in self.episodes]}
+        """The episodes, as lines of JSON: a checkpoint holds plain values."""
+        return {"episodes": [json.dumps(to_row(episode)) for episode in self.episodes]}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Draft from these."""
-        self.episodes = [from_row(row) for row in state_dict["episodes"]]
+        self.episodes = [from_row(json.loads(line)) for line in state_dict["episodes"]]
 
 
 def _workers(config: Config, episodes: int) -> int:
