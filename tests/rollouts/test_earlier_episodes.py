@@ -1,4 +1,4 @@
-"""Which stored evaluations serve as drafts of the next one."""
+"""Which stored episodes serve as drafts of the next ones."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 
-from depo_lightning.stages.evaluate import Validation, earlier_episodes
+from depo_lightning.stages.drafts import of_evaluations, of_validations
+from depo_lightning.stages.evaluate import Validation
 from depo_lightning.trajectory import Status, Step, Trajectory, write_jsonl
 
 ROLLOUT = {"split": "test", "tasks": 2, "temperature": 0.7}
@@ -42,7 +43,7 @@ def store(root: Path, said: str, created: int, inputs: dict[str, str], rollout: 
 
 def found(root: Path, **inputs: str) -> list[str]:
     paths = {role: Path("/store") / name for role, name in inputs.items()}
-    return [trajectory.steps[0].text for trajectory in earlier_episodes(root, ROLLOUT, paths)]
+    return [trajectory.steps[0].text for trajectory in of_evaluations(root, ROLLOUT, paths)]
 
 
 def test_preference_policies_of_the_same_origin_come_first_the_newest_before_the_others(tmp_path: Path) -> None:
@@ -69,16 +70,36 @@ def test_what_cannot_be_read_is_passed_over(tmp_path: Path) -> None:
     assert found(tmp_path, policy="bc1") == ["good"]
 
 
-def test_a_validation_goes_on_after_a_checkpoint(tmp_path: Path) -> None:
-    given: list[list[Trajectory]] = []
+def training(root: Path, said: str, created: int, bc: str, validation: dict[str, Any] = ROLLOUT) -> None:
+    folder = root / said
+    folder.mkdir(parents=True)
+    manifest = {"config": {"validation": validation}, "created": f"2026-01-0{created}", "inputs": {"bc": bc}}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    write_jsonl(folder / "validation.jsonl", [episode(said)])
+
+
+def test_validations_of_the_same_origin_the_newest_first(tmp_path: Path) -> None:
+    training(tmp_path, "older", 1, "bc1")
+    training(tmp_path, "newer", 2, "bc1")
+    training(tmp_path, "stranger", 3, "bc2")
+    training(tmp_path, "otherwise", 4, "bc1", ROLLOUT | {"tasks": 3})
+    training(tmp_path, "before they were kept", 5, "bc1")
+    (tmp_path / "before they were kept" / "validation.jsonl").unlink()
+    found = of_validations(tmp_path, ROLLOUT, Path("store/bc/bc1"))
+    assert [trajectory.steps[0].text for trajectory in found] == ["newer", "older"]
+
+
+def test_a_validation_drafts_from_kindred_policies_and_from_the_one_before_a_checkpoint_too(tmp_path: Path) -> None:
+    given = []
 
     def play(model: str, drafts: list[Trajectory]) -> list[Trajectory]:
-        given.append(drafts)
+        given.append([draft.steps[0].text for draft in drafts])
         return [episode(f"said by {model}")]
 
-    stopped, continued = Validation(play), Validation(play)
+    stopped, continued = (Validation(play, [episode("kindred")]) for _ in range(2))
     assert stopped("first")["success_rate"] == 1.0
     torch.save(stopped.state_dict(), tmp_path / "state")
     continued.load_state_dict(torch.load(tmp_path / "state", weights_only=True))
     continued("second")
-    assert given == [[], [episode("said by first")]]
+    assert given == [["kindred"], ["kindred", "said by first"]]
+    assert [one.steps[0].text for one in continued.episodes] == ["said by second"]

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 TRAJECTORIES = "trajectories.jsonl"
 EPISODES = "episodes.jsonl"
+VALIDATION = "validation.jsonl"  # the last episodes that a training looked at
 STATS = "stats.json"
 RESULTS = "results.json"
 CURVES = "metrics.csv"  # the name that Lightning's CSVLogger gives it

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from depo_lightning.config import Config, ServerRolloutConfig
 from depo_lightning.envs import Split
-from depo_lightning.errors import DataError
 from depo_lightning.processes import cores
 from depo_lightning.progress import bar, console
 from depo_lightning.stages.context import EPISODES, Context, settings, write_stats
+from depo_lightning.stages.drafts import of_evaluations
 from depo_lightning.stages.identity import rollout_identity, server_identity
 from depo_lightning.stages.served import served_episodes
-from depo_lightning.store import Stage, manifests
-from depo_lightning.trajectory import Trajectory, from_row, read_jsonl, to_row, write_jsonl
+from depo_lightning.store import Stage
+from depo_lightning.trajectory import Trajectory, from_row, to_row, write_jsonl
 
 
 def evaluate_stage(config: Config, context: Context, name: str, policy: Stage, bc: Stage) -> Stage:
@@ -39,7 +38,8 @@ def _evaluate(context: Context, name: str, target: Path, inputs: dict[str, Path]
         if isinstance(config.rollout, ServerRolloutConfig):
             episodes = served_episodes(context, config.rollout, name, inputs["policy"], tasks, target, advance)
         else:
-            drafts = earlier_episodes(target.parents[1] / "evaluate", rollout_identity(config, split), inputs)
+            known = target.parents[1] / "evaluate"
+            drafts = of_evaluations(known, rollout_identity(config, split), inputs)
             episodes = _local_episodes(config, context, inputs["policy"], tasks, drafts, advance)
     write_jsonl(target / EPISODES, episodes)
     write_stats(target, sum(episode.agent_tokens for episode in episodes))
@@ -85,38 +85,13 @@ def _local_episodes(
     )
 
 
-def earlier_episodes(stored: Path, rollout: Mapping[str, Any], inputs: Mapping[str, Path]) -> list[Trajectory]:
-    """Stored episodes of the same rollout by policies akin to this one, likeliest drafts first.
-
-    Akin are policies that come from the same behaviour cloning, and that one itself; preference training moves both
-    alike, so others of its kind come before it, the newest first. What cannot be read is passed over: drafts save
-    time and change no episode.
-    """
-    from depo_lightning.rollouts.drafts import DRAFTS
-
-    origin = inputs.get("bc", inputs["policy"]).name
-    found: list[tuple[bool, str, Path]] = []
-    for path, manifest in manifests(stored):
-        with suppress(KeyError, TypeError):
-            policy, bc = manifest["inputs"]["policy"], manifest["inputs"].get("bc")
-            if manifest["config"]["rollout"] == rollout and origin in (policy, bc):
-                found.append((bc is not None, str(manifest["created"]), path / EPISODES))
-    episodes: list[Trajectory] = []
-    read = 0
-    for _, _, path in sorted(found, reverse=True):
-        with suppress(DataError):
-            episodes += read_jsonl(path)
-            read += 1
-        if read == DRAFTS:
-            break
-    return episodes
-
-
-def validation_rollouts(context: Context, tokenizer: Any) -> Validation:
+def validation_rollouts(context: Context, tokenizer: Any, drafts: Sequence[Trajectory]) -> Validation:
     """A function that plays the validation tasks with a model in training and returns what to log.
 
-    A policy in training changes little from one validation to the next, so the episodes of one are the drafts of the
-    following one.
+    Args:
+        context: with the tasks and how they are played.
+        tokenizer: of the model.
+        drafts: validation episodes of policies that may be like this one.
     """
     from depo_lightning.agents.chat import ChatRenderer
     from depo_lightning.rollouts import RolloutSettings, play_parallel
@@ -126,20 +101,27 @@ def validation_rollouts(context: Context, tokenizer: Any) -> Validation:
     rollout = settings(RolloutSettings, config.rollout)
     renderer, workers = ChatRenderer(tokenizer), _workers(config, len(tasks))
     playing: dict[str, Any] = {"make_env": context.make_env, "tasks": tasks, "settings": rollout, "workers": workers}
-    return Validation(partial(play_parallel, renderer=renderer, **playing))
+    return Validation(partial(play_parallel, renderer=renderer, **playing), drafts)
 
 
 class Validation:
-    """Plays with the policy it is given, and keeps the episodes as drafts, over a stop of the training as well."""
+    """Plays with the policy it is given.
 
-    def __init__(self, play: Callable[..., list[Trajectory]]) -> None:
-        self.play = play
+    A policy in training changes little from one validation to the next, so the episodes of one are drafts of the
+    following one, over a stop of the training as well.
+
+    Attributes:
+        episodes: of the last validation.
+    """
+
+    def __init__(self, play: Callable[..., list[Trajectory]], drafts: Sequence[Trajectory]) -> None:
+        self._play, self._drafts = play, list(drafts)
         self.episodes: list[Trajectory] = []
 
     def __call__(self, model: Any) -> Mapping[str, float]:
         from depo_lightning.evaluation.metrics import summarise
 
-        self.episodes = self.play(model, drafts=self.episodes)
+        self.episodes = self._play(model, drafts=self._drafts + self.episodes)
         metrics = summarise(self.episodes).metrics
         return {name: metrics[name].mean for name in ("invalid_action_rate", "success_rate", "tokens_all", "steps_all")}
 

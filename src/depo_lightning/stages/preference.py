@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 from depo_lightning.choices import EfficiencyForm
 from depo_lightning.config import Config, EfficiencyConfig, PretrainedConfig
 from depo_lightning.progress import bar
-from depo_lightning.stages.context import TRAJECTORIES, Context, settings, write_stats
+from depo_lightning.stages.context import TRAJECTORIES, VALIDATION, Context, settings, write_stats
+from depo_lightning.stages.drafts import of_validations
 from depo_lightning.stages.identity import rollout_identity, trainer_identity, training_identity
 from depo_lightning.store import Stage
-from depo_lightning.trajectory import read_jsonl
+from depo_lightning.trajectory import read_jsonl, write_jsonl
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -99,7 +100,8 @@ def _depo(context: Context, efficiency: EfficiencyConfig, target: Path, inputs: 
     identity = _efficiency_identity(config, efficiency)
     objective = settings(ObjectiveSettings, config.depo, **{"alpha1": 0.0, "alpha2": 0.0, **identity})
     module = DEPOModule(policy, objective, settings(OptimizerSettings, config.depo), compute(config.trainer))
-    callback = ValidationRollouts(validation_rollouts(context, tokenizer), config.depo.validate_every or None)
+    drafts = of_validations(target.parents[1] / "depo", rollout_identity(config, "validation"), inputs["bc"])
+    validation = validation_rollouts(context, tokenizer, drafts)
     name = str(efficiency.form)
     fit(
         module,
@@ -110,9 +112,11 @@ def _depo(context: Context, efficiency: EfficiencyConfig, target: Path, inputs: 
         name,
         epochs=config.depo.epochs,
         seed=config.seed,
-        callbacks=[callback],
+        callbacks=[ValidationRollouts(validation, config.depo.validate_every or None)],
     )
     policies.save_policy(policy, tokenizer, target, inputs["bc"])
+    if validation.episodes:
+        write_jsonl(target / VALIDATION, validation.episodes)
     write_stats(target, config.depo.epochs * _tokens(samples))
 
 
