@@ -170,7 +170,7 @@ def test_a_comparison_with_trl_from_end_to_end(tmp_path: Path) -> None:
     facts = {"episodes": 8, "rows": 16, "row_tokens": 8 * sum(end for _, end in spans)}
     comparison = Comparison("small", Settings(1), model, tmp_path, tmp_path, tmp_path, facts, {})
     rows = comparison.rows()
-    assert [item.target for item in rows] == [8, 4, None, None]
+    assert [item.target for item in rows] == [8, 4, None, None, None]
     assert all(figure > 0 for item in rows for figure in item.ours + item.peer)
     best = comparison.best_settings()
     run = {"seconds": 1.0}
