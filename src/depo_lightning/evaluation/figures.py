@@ -39,7 +39,7 @@ def success_figure(results: Mapping[str, Any]) -> Figure:
     low, high = axes.get_ylim()
     axes.set_ylim(max(low, -0.02), min(high, 1.02))
     axes.set_xlim(left=max(0.0, axes.get_xlim()[0]))
-    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0))
     plotting.note(figure, _note(policies))
     plotting.label_points(axes, labels, bars)
     return figure

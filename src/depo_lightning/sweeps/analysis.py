@@ -119,7 +119,7 @@ def importance_figure(report: Report) -> Figure:
     axes.set_ylim(len(keys) - 0.45, -0.55)
     axes.set_xlim(0, 1.08)
     axes.grid(visible=False, axis="y")
-    axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    axes.xaxis.set_major_formatter(PercentFormatter(1.0))
     if warning := noise_warning(report):
         plotting.note(figure, warning)
     figure.legend(loc="outside upper center", ncols=2, frameon=False, fontsize=8)

@@ -57,7 +57,7 @@ def png_figure(report: Report) -> Figure:
     if not places:
         axes.text(0.5, 0.5, "no job of this sweep has results", transform=axes.transAxes, ha="center", color=MUTED)
     if y_name in marks.RATES:
-        axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0))
     barred = any(not report.points[index].eligible for index in places)
     key = "blue: Pareto front; grey: dominated; " + ("hollow grey: not eligible; " if barred else "")
     plotting.note(figure, f"{key}hollow: baselines\n{marks.note(report, len(places))}")
