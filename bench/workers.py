@@ -12,6 +12,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from depo_lightning.processes import LARGE_BLOCK
+
 ROOT = Path(__file__).parents[1]
 _MARK = "BENCH-RESULT "
 _STATUS = Path("/proc/self/status")
@@ -30,7 +32,9 @@ def call(module: str, spec: dict[str, Any], threads: int = 1) -> dict[str, Any]:
     variables = {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
     offline = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "TQDM_DISABLE": "1"}
     path = os.pathsep.join([str(ROOT), str(ROOT / "src"), os.environ.get("PYTHONPATH", "")])
-    environment = {**os.environ, **variables, **offline, "OMP_WAIT_POLICY": "PASSIVE", "PYTHONPATH": path}
+    # as run.py has it; the peer, too
+    allocator = {"MALLOC_MMAP_THRESHOLD_": str(LARGE_BLOCK), "THP_MEM_ALLOC_ENABLE": "1"}
+    environment = {**os.environ, **variables, **offline, **allocator, "OMP_WAIT_POLICY": "PASSIVE", "PYTHONPATH": path}
     line = [sys.executable, "-m", f"bench.{module}", json.dumps(spec)]
     done = subprocess.run(line, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
     answers = [row[len(_MARK) :] for row in done.stdout.splitlines() if row.startswith(_MARK)]

@@ -9,7 +9,7 @@ import sys
 from contextlib import suppress
 
 _M_MMAP_THRESHOLD = -3  # of glibc's malloc.h
-_LARGE = 8 << 20  # bytes
+LARGE_BLOCK = 8 << 20  # bytes
 
 
 def forget_launcher() -> None:
@@ -31,7 +31,7 @@ def give_back_large_blocks() -> None:
     """
     if sys.platform == "linux":
         with suppress(OSError, AttributeError):
-            ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _LARGE)
+            ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, LARGE_BLOCK)
 
 
 def cores() -> int:
