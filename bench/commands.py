@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench.settings import Settings
 from bench.workers import ROOT
-
-_PATIENCE = 10.0  # seconds that processes of an ended command may take to end as well
 
 
 @dataclass(frozen=True)
@@ -26,8 +21,8 @@ class Finished:
 
     Attributes:
         seconds: wall clock, start-up included.
-        cpu_seconds: of all its processes, which other work on the machine disturbs less.
-        mib: peak resident memory of the largest of its processes.
+        cpu_seconds: of all processes that it started, which other work on the machine disturbs less.
+        mib: peak resident memory of the largest of them.
     """
 
     seconds: float
@@ -49,48 +44,23 @@ def run(settings: Settings, store: Path, arguments: Sequence[str], sweep: bool =
     """
     trainer = ["trainer=gpu"] if settings.device == "cuda" else []
     threads = {name: str(settings.threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
-    environment = {**os.environ, **threads, "PYTHONPATH": f"{ROOT / 'src'}", "WANDB_MODE": "disabled"}
+    path = os.pathsep.join([str(ROOT), str(ROOT / "src")])
+    environment = {**os.environ, **threads, "PYTHONPATH": path, "WANDB_MODE": "disabled"}
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile("w+") as said:
         where = [f"hydra.run.dir={folder}/run", f"hydra.sweep.dir={folder}/sweep", "logger=none"]
         command = [str(ROOT / "run.py"), *(["-m"] if sweep else [])]  # Hydra wants its flags before the overrides
         line = [sys.executable, *command, f"store={store}", *where, *trainer, *arguments]
-        _adopt_orphans()
-        began = time.perf_counter()
-        process = subprocess.Popen(line, env=environment, cwd=ROOT, stdout=said, stderr=subprocess.STDOUT)
-        _, status, usage = os.wait4(process.pid, 0)  # of the process and of those it waited for
-        seconds = time.perf_counter() - began
-        usages = [usage, *_orphans()]
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode:
+        file = Path(folder) / "usage.json"
+        measured = [sys.executable, "-m", "bench.usage", str(file), *line]
+        done = subprocess.run(measured, env=environment, cwd=ROOT, stdout=said, stderr=subprocess.STDOUT, check=False)
+        if done.returncode:
             said.seek(0)
             tail = "\n".join(said.read().splitlines()[-12:])
-            raise RuntimeError(f"run.py {' '.join(arguments)} ended with code {process.returncode}:\n{tail}")
-    print(f"  run.py {' '.join(arguments)}: {seconds:.1f} s", file=sys.stderr, flush=True)
-    cpu_seconds = sum(usage.ru_utime + usage.ru_stime for usage in usages)
-    return Finished(seconds, cpu_seconds, max(usage.ru_maxrss for usage in usages) / 1024)
-
-
-def _adopt_orphans() -> None:
-    """Become the parent of processes whose own has ended, such as the server of a grid's jobs; Linux only."""
-    if sys.platform == "linux":
-        pr_set_child_subreaper = 36
-        ctypes.CDLL(None).prctl(pr_set_child_subreaper, 1)
-
-
-def _orphans() -> list[resource.struct_rusage]:
-    """What adopted processes used that end within some seconds of the command, with those that they waited for."""
-    usages = []
-    deadline = time.monotonic() + _PATIENCE
-    while time.monotonic() < deadline:
-        try:
-            pid, _, usage = os.wait4(-1, os.WNOHANG)
-        except ChildProcessError:
-            break
-        if pid:
-            usages.append(usage)
-        else:
-            time.sleep(0.05)
-    return usages
+            raise RuntimeError(f"run.py {' '.join(arguments)} ended with code {done.returncode}:\n{tail}")
+        used = json.loads(file.read_text())
+    left = "" if used["whole"] else "; some of its processes go on and are not counted"
+    print(f"  run.py {' '.join(arguments)}: {used['seconds']:.1f} s{left}", file=sys.stderr, flush=True)
+    return Finished(used["seconds"], used["cpu_seconds"], used["mib"])
 
 
 def computed(store: Path, before: int = 0) -> list[tuple[str, str, float]]:
