@@ -70,7 +70,8 @@ class Comparison:
             ours.append(measured())
             if not self.settings.quick:
                 more.append(measured(kl_pairs=pairs))
-                small.append(measured(batch_size=batch))
+                if batch != BATCH:
+                    small.append(measured(batch_size=batch))
             return float(ours[-1]["seconds"])
 
         def run_peer() -> float:
@@ -90,6 +91,7 @@ class Comparison:
         ]
         if more:
             rows.append(self._row("KTO epoch, as many mismatched pairs as TRL", more, tuned, "TRL, best", _epoch))
+        if small:
             rows.append(self._row(f"KTO epoch, batch of {batch} trajectories", small, tuned, "TRL, best", _epoch))
         return rows + (self.throughput(ours, tuned, best) if self.settings.device == "cuda" else [])
 

@@ -1,8 +1,9 @@
 """What one more episode costs each stage, and its memory, at 1×, 4× and 16× episodes of the tiny model.
 
-Every stage is a command of its own, on a store of its own. A command has a fixed cost (imports, loading), so growth is
-judged by the marginal cost: seconds per further episode from 4× to 16× against those from 1× to 4×. Equal means linear.
-Seconds are CPU time of all processes; on a GPU, the stages' own wall-clock time.
+Every stage is a command of its own (label and rephrase are one), and each size has its own stores. A command has a
+fixed cost (imports, loading), so growth is judged by the marginal cost: seconds per further episode from 4× to 16×
+against those from 1× to 4×. Equal means linear. Seconds are CPU time of all processes; on a GPU, the stages' own
+wall-clock time.
 """
 
 from __future__ import annotations

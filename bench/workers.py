@@ -32,7 +32,7 @@ def call(module: str, spec: dict[str, Any], threads: int = 1) -> dict[str, Any]:
     variables = {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
     offline = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "TQDM_DISABLE": "1"}
     path = os.pathsep.join([str(ROOT), str(ROOT / "src"), os.environ.get("PYTHONPATH", "")])
-    # as run.py has it; the peer, too
+    # what `give_back_large_blocks` and run.py see to in a run; the peer gets it, too
     allocator = {"MALLOC_MMAP_THRESHOLD_": str(LARGE_BLOCK), "THP_MEM_ALLOC_ENABLE": "1"}
     environment = {**os.environ, **variables, **offline, **allocator, "OMP_WAIT_POLICY": "PASSIVE", "PYTHONPATH": path}
     line = [sys.executable, "-m", f"bench.{module}", json.dumps(spec)]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -74,6 +76,18 @@ def test_scaling_compares_marginal_costs() -> None:
     assert linear.note.endswith("306 at 1×")
     quadratic = row("collect", [points(0.1, 1.6, 25.6)])
     assert quadratic.ratio == pytest.approx(0.25)
+
+
+def test_what_outlives_a_command_for_a_moment_is_counted(tmp_path: Path) -> None:
+    burn = "import time; end = time.process_time() + 0.5\nwhile time.process_time() < end: pass"
+    orphan = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {burn!r}])"
+    line = [sys.executable, "-m", "bench.usage", str(tmp_path / "usage.json"), sys.executable, "-c", orphan]
+    assert subprocess.run(line, cwd=commands.ROOT, check=False).returncode == 0
+    used = json.loads((tmp_path / "usage.json").read_text())
+    assert used["whole"]
+    assert used["cpu_seconds"] >= 0.5
+    failing = [*line[:4], sys.executable, "-c", "raise SystemExit(3)"]
+    assert subprocess.run(failing, cwd=commands.ROOT, check=False).returncode == 3
 
 
 def test_a_copied_store_shares_artifacts_but_not_the_account(tmp_path: Path) -> None:
