@@ -233,12 +233,13 @@ def _mismatched(
     _, task = np.unique([sample.task for sample in samples], return_inverse=True)
     order = np.argsort(task, kind="stable")
     groups = np.split(order, np.cumsum(np.bincount(task))[:-1])  # of each task, rising
+    strangers_before = [group - np.arange(len(group)) for group in groups]
     rows = []
     for index, sample in enumerate(samples):
-        own = groups[task[index]]
-        # The n-th sample of other tasks, in constant memory: n, and one more for each own sample that stands before it.
+        own = strangers_before[task[index]]
+        # The n-th sample of other tasks is the n-th of all, and one further for each own sample that stands before it.
         drawn = rng.integers(len(samples) - len(own), size=kl_pairs)
-        for other in drawn + np.searchsorted(own - np.arange(len(own)), drawn, side="right"):
+        for other in drawn + np.searchsorted(own, drawn, side="right"):
             donor = samples[other]
             start = sample.spans[rng.integers(len(sample.spans))][0]
             turn = donor.spans[rng.integers(len(donor.spans))]
