@@ -64,6 +64,10 @@ def test_from_nothing_to_the_table_and_again(run: Run, tmp_path: Path, monkeypat
     assert results_without_times(out) == before
 
     check_policies_load_elsewhere(out / "policies")
+    validations = list(store.glob("depo/*/validation.jsonl"))  # drafts of other trainings; none of a policy's own files
+    assert len(validations) == 2
+    assert all(map(read_jsonl, validations))
+    assert not list(out.glob("policies/*/validation.jsonl"))
 
     run(f"store={tmp_path / 'other_store'}")
     assert results_without_times(out) == before

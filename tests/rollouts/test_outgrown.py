@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 from tests.rollouts.fake_server import Answer, said, serve
-from tests.rollouts.test_earlier_episodes import episode
 from tests.rollouts.test_served import Compose, addressed, evaluation, go
+from tests.rollouts.test_stored_drafts import episode
 
 from depo_lightning.stages import evaluate
 from depo_lightning.stages.context import EPISODES

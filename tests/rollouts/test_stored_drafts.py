@@ -8,9 +8,10 @@ from typing import Any
 
 import torch
 
+from depo_lightning.rollouts.drafts import DRAFTS
 from depo_lightning.stages.drafts import of_evaluations, of_validations
 from depo_lightning.stages.evaluate import Validation
-from depo_lightning.trajectory import Status, Step, Trajectory, write_jsonl
+from depo_lightning.trajectory import Status, Step, Trajectory, to_row, write_jsonl
 
 ROLLOUT = {"split": "test", "tasks": 2, "temperature": 0.7}
 
@@ -96,10 +97,19 @@ def test_a_validation_drafts_from_kindred_policies_and_from_the_one_before_a_che
         given.append([draft.steps[0].text for draft in drafts])
         return [episode(f"said by {model}")]
 
-    stopped, continued = (Validation(play, [episode("kindred")]) for _ in range(2))
+    kindred = [episode(f"kindred {number}") for number in range(DRAFTS)]  # as many as are kept of a task
+    stopped, continued = (Validation(play, kindred) for _ in range(2))
     assert stopped("first")["success_rate"] == 1.0
     torch.save(stopped.state_dict(), tmp_path / "state")
     continued.load_state_dict(torch.load(tmp_path / "state", weights_only=True))
     continued("second")
-    assert given == [["kindred"], ["kindred", "said by first"]]
+    others = [draft.steps[0].text for draft in kindred]
+    assert given == [others, ["said by first", *others]]
     assert [one.steps[0].text for one in continued.episodes] == ["said by second"]
+
+
+def test_a_checkpoint_with_episodes_in_another_form_is_gone_on_from() -> None:
+    validation = Validation(lambda model, drafts: [], [])
+    validation.load_state_dict({"episodes": [to_row(episode("said"))]})
+    validation.load_state_dict({"episodes": ["{"]})
+    assert validation.episodes == []

@@ -1,4 +1,4 @@
-"""Which stored episodes a policy's own are guessed from: they save time and change no episode.
+"""Which stored episodes a policy's own are guessed from: they save time, and touch logits by rounding only.
 
 Policies that come from the same behaviour cloning say much the same under the same noise. What cannot be read is passed
 over.

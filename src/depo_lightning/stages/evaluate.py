@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from depo_lightning.config import Config, ServerRolloutConfig
 from depo_lightning.envs import Split
+from depo_lightning.errors import DataError
 from depo_lightning.processes import cores
 from depo_lightning.progress import bar, console
 from depo_lightning.stages.context import EPISODES, Context, settings, write_stats
@@ -121,7 +123,7 @@ class Validation:
     def __call__(self, model: Any) -> Mapping[str, float]:
         from depo_lightning.evaluation.metrics import summarise
 
-        self.episodes = self._play(model, drafts=self._drafts + self.episodes)
+        self.episodes = self._play(model, drafts=self.episodes + self._drafts)
         metrics = summarise(self.episodes).metrics
         return {name: metrics[name].mean for name in ("invalid_action_rate", "success_rate", "tokens_all", "steps_all")}
 
@@ -130,8 +132,9 @@ class Validation:
         return {"episodes": [json.dumps(to_row(episode)) for episode in self.episodes]}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Draft from these."""
-        self.episodes = [from_row(json.loads(line)) for line in state_dict["episodes"]]
+        """Draft from these; those of a checkpoint in another form are passed over."""
+        with suppress(DataError, TypeError, ValueError):
+            self.episodes = [from_row(json.loads(line)) for line in state_dict["episodes"]]
 
 
 def _workers(config: Config, episodes: int) -> int:

@@ -26,7 +26,7 @@ from depo_lightning.exports.run import Run
 from depo_lightning.files import machine_faults, write_atomic
 from depo_lightning.progress import console
 from depo_lightning.results import tables
-from depo_lightning.stages.context import EPISODES, RESULTS, STATS
+from depo_lightning.stages.context import EPISODES, RESULTS, STATS, VALIDATION
 from depo_lightning.store import MANIFEST, Stage, Store
 from depo_lightning.trajectory import Trajectory, read_jsonl, write_jsonl
 
@@ -147,7 +147,7 @@ def _copy_policies(store: Store, policies: dict[str, Stage], target: Path) -> No
     for name, stage in policies.items():
         copy = target / name
         shutil.rmtree(copy, ignore_errors=True)
-        shutil.copytree(store.path(stage), copy, copy_function=_copy)
+        shutil.copytree(store.path(stage), copy, copy_function=_copy, ignore=shutil.ignore_patterns(VALIDATION))
         adapter = copy / "adapter_config.json"
         if adapter.exists():
             values = json.loads(adapter.read_text())
