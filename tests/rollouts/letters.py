@@ -12,7 +12,7 @@ from depo_lightning.agents.chat import ChatRenderer
 
 def letters() -> PreTrainedTokenizerFast:
     """A tokenizer in which any tokens are the tokens of their own text, so that a server sees what was generated."""
-    control = [token for token in TOKENIZER.get_vocab() if token.startswith("<|")]
+    control = sorted(token for token in TOKENIZER.get_vocab() if token.startswith("<|"))  # a vocabulary has no order
     pieces = [*control, "Action:", *map(chr, [10, *range(32, 127)])]
     tokenizer = Tokenizer(models.WordLevel({piece: index for index, piece in enumerate(pieces)}, unk_token="~"))
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"Action:|[\s\S]"), "isolated")
