@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +93,11 @@ class Trajectory:
         """T_token(τ): mean agent tokens per step; 0 for an episode without a turn."""
         return self.agent_tokens / len(self.steps) if self.steps else 0.0
 
+    def outline(self) -> Trajectory:
+        """The episode without its texts: what labels need, in a tenth of the memory."""
+        steps = tuple(_silent(step.tokens, step.valid) for step in self.steps)
+        return replace(self, system="", steps=steps, error="", extra={})
+
     def messages(self, turns: int | None = None) -> list[dict[str, str]]:
         """The conversation as chat messages; with `turns`, up to the observation that turn `turns` answers."""
         chat = [{"role": "system", "content": self.system}] if self.system else []
@@ -102,12 +109,22 @@ class Trajectory:
         return chat
 
 
+@lru_cache(maxsize=4096)
+def _silent(tokens: int, valid: bool) -> Step:
+    return Step("", "", "", "", tokens, valid)
+
+
 def to_row(trajectory: Trajectory) -> dict[str, Any]:
     """The JSON object of one line."""
     row = {"schema": SCHEMA, **asdict(trajectory)}
     row["T_step"] = trajectory.t_step
     row["T_token"] = trajectory.t_token
     return row
+
+
+def to_line(trajectory: Trajectory) -> bytes:
+    """A line of a trajectories file."""
+    return json.dumps(to_row(trajectory), ensure_ascii=False).encode("utf-8") + b"\n"
 
 
 def from_row(row: Any) -> Trajectory:
@@ -120,6 +137,7 @@ def from_row(row: Any) -> Trajectory:
     if faults:
         raise DataError(faults)
     values = {name: row[name] for name in _FIELDS if name in row}
+    values["system"] = sys.intern(row["system"])  # one text for all episodes
     values["steps"] = tuple(Step(**step) for step in row["steps"])
     values["status"] = Status(row.get("status", Status.FINISHED))
     values["label"] = Label(row["label"]) if row.get("label") is not None else None
@@ -137,7 +155,7 @@ def write_jsonl(path: str | os.PathLike[str], trajectories: Iterable[Trajectory]
     count = 0
     with atomic(path) as file:
         for trajectory in trajectories:
-            file.write(json.dumps(to_row(trajectory), ensure_ascii=False).encode("utf-8") + b"\n")
+            file.write(to_line(trajectory))
             count += 1
     return count
 
@@ -148,12 +166,24 @@ def read_jsonl(path: str | os.PathLike[str]) -> list[Trajectory]:
     Raises:
         DataError: the file cannot be read, or lines are corrupt; names file:line for each (the first 20).
     """
-    result: list[Trajectory] = []
-    faults: list[str] = []
+    return list(iter_jsonl(path))
+
+
+def iter_jsonl(path: str | os.PathLike[str]) -> Iterator[Trajectory]:
+    """Read and validate a trajectories file one line after the other, so that only what is kept needs memory.
+
+    Raises:
+        DataError: as `read_jsonl`, with all faults at once: what stands before the first fault has been handed out.
+    """
     try:
-        lines = Path(path).read_bytes().splitlines()
+        with Path(path).open("rb") as lines:
+            yield from _parsed(path, lines)
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}; check the path") from error
+
+
+def _parsed(path: str | os.PathLike[str], lines: Iterable[bytes]) -> Iterator[Trajectory]:
+    faults: list[str] = []
     seen: dict[str, int] = {}
     for number, line in enumerate(lines, start=1):
         if not line.strip():
@@ -170,11 +200,11 @@ def read_jsonl(path: str | os.PathLike[str]) -> list[Trajectory]:
             if trajectory.id in seen:
                 faults.append(f"{path}:{number}: id {trajectory.id!r} already stands on line {seen[trajectory.id]}")
             seen[trajectory.id] = number
-            result.append(trajectory)
+            if not faults:
+                yield trajectory
     if faults:
         hidden = len(faults) - MAX_FAULTS
         raise DataError(faults[:MAX_FAULTS] + ([f"… and {hidden} more faults"] if hidden > 0 else []))
-    return result
 
 
 def read_joined(paths: Iterable[str | os.PathLike[str]]) -> list[Trajectory]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import asdict, dataclass, field, replace
+from itertools import islice
+from types import TracebackType
 from typing import Any, Protocol
 
 from depo_lightning.agents.react import FormatError, format_turn, parse_turn
@@ -58,6 +60,7 @@ class RulesRephraser:
         return Rewrites([shorten_thought(step.thought, step.action) for step in steps])
 
 
+_AT_A_TIME = 1024  # episodes in memory; between two such lots the last questions of the first are waited for
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
 _WORD = re.compile(r"[a-z0-9]+")
 _LEAD_IN = re.compile(
@@ -125,13 +128,27 @@ class RephraseReport:
 
 
 def rephrase(
-    trajectories: Sequence[Trajectory],
+    trajectories: Iterable[Trajectory],
     rephraser: Rephraser,
     concurrency: int = 8,
     phrases: Sequence[str] = (),
     journal: Journal | None = None,
 ) -> tuple[list[Trajectory], RephraseReport]:
-    """Rewrite the thoughts of the desirable episodes; everything else is returned as given.
+    """`rephrase_each` with the episodes in a list."""
+    result: list[Trajectory] = []
+    report = rephrase_each(trajectories, rephraser, result.append, concurrency, phrases, journal)
+    return result, report
+
+
+def rephrase_each(
+    trajectories: Iterable[Trajectory],
+    rephraser: Rephraser,
+    take: Callable[[Trajectory], object],
+    concurrency: int = 8,
+    phrases: Sequence[str] = (),
+    journal: Journal | None = None,
+) -> RephraseReport:
+    """Rewrite the thoughts of the desirable episodes; everything else is handed on as given.
 
     A rewrite is taken only if it is shorter, if the turn made of it reads back as that thought and the very same
     action, and if it names nothing that is neither in the old thought nor in the observation (see `Grounding`).
@@ -140,86 +157,120 @@ def rephrase(
     Args:
         trajectories: labelled episodes.
         rephraser: writes the thoughts.
+        take: gets all episodes in the given order, some hundreds after they were read.
         concurrency: episodes in flight at a time.
         phrases: the environment's, which tell what an object is called (`TextEnv.phrases`).
         journal: episodes that it holds are not asked for; each answered one is added, unless it lost answers to
             refusals.
 
-    Returns:
-        All episodes in the given order, and the report.
-
     Raises:
         DataError: the rephraser returned another number of thoughts than there are steps.
     """
-    chosen = [item for item in trajectories if item.label is Label.DESIRABLE]
-    answers, refused = run_async(_ask(chosen, rephraser, concurrency, journal))
-    judge = _Judge(Grounding(phrases))
-    rewritten: dict[str, Trajectory] = {}
-    for item, thoughts in zip(chosen, answers, strict=True):
-        if len(thoughts) != len(item.steps):
-            raise DataError(
-                f"rephraser: episode {item.id!r} has {len(item.steps)} steps, the rephraser returned {len(thoughts)} "
-                "thoughts; it must return one for each step"
-            )
-        steps = tuple(judge.rewritten(step, thought) for step, thought in zip(item.steps, thoughts, strict=True))
-        changed = any(new is not old for new, old in zip(steps, item.steps, strict=True))
-        rewritten[item.id] = replace(item, steps=steps, rephrased=True) if changed else item
-    report = RephraseReport(
-        episodes=len(chosen),
-        changed_episodes=sum(rewritten[item.id] is not item for item in chosen),
-        steps=sum(item.t_step for item in chosen),
-        changed_steps=judge.changed,
-        rejected_steps=sum(judge.rejected.values()),
-        words_before=_words(chosen),
-        words_after=_words(rewritten.values()),
-        rejected=dict(judge.rejected.most_common()),
-        refused=refused,
-    )
-    return [rewritten.get(item.id, item) for item in trajectories], report
-
-
-async def _ask(
-    chosen: Sequence[Trajectory], rephraser: Rephraser, concurrency: int, journal: Journal | None
-) -> tuple[list[list[str | None]], list[str]]:
-    """The thoughts for every episode, from the journal or the rephraser, and why it was refused some."""
     known: dict[str, list[str | None]] = {}
     if journal is not None:
         known |= journal.read(lambda row: (row["id"], row["thoughts"]))
-    refused: list[str] = []
+    asking = _Asking(rephraser, concurrency, journal, known)
+    judge = _Judge(Grounding(phrases))
 
-    async def ask(item: Trajectory) -> None:
-        found = await rephraser.shorten(item.steps)
-        known[item.id] = found.thoughts
+    async def run() -> None:
+        remaining = iter(trajectories)
+        async with asking:
+            while some := list(islice(remaining, _AT_A_TIME)):
+                thoughts = await asking.ask([item for item in some if item.label is Label.DESIRABLE])
+                for item in some:
+                    take(judge.rewritten(item, thoughts[item.id]) if item.id in thoughts else item)
+
+    run_async(run())
+    return judge.report(asking.refused)
+
+
+class _Asking:
+    """Fetches thoughts from the journal or the rephraser, which is entered when it is needed first."""
+
+    def __init__(
+        self, rephraser: Rephraser, concurrency: int, journal: Journal | None, known: dict[str, list[str | None]]
+    ) -> None:
+        self.refused: list[str] = []
+        self._rephraser, self._concurrency, self._journal, self._known = rephraser, concurrency, journal, known
+        self._stack = AsyncExitStack()
+        self._entered = False
+
+    async def __aenter__(self) -> _Asking:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.__aexit__(kind, error, trace)
+
+    async def ask(self, episodes: Sequence[Trajectory]) -> dict[str, list[str | None]]:
+        """The thoughts for every episode."""
+        left = [item for item in episodes if item.id not in self._known]
+        if left and not self._entered and isinstance(self._rephraser, AbstractAsyncContextManager):
+            await self._stack.enter_async_context(self._rephraser)
+            self._entered = True
+        answers = await map_limited(self._one, left, self._concurrency)
+        found = {item.id: thoughts for item, thoughts in zip(left, answers, strict=True)}
+        return found | {item.id: self._known[item.id] for item in episodes if item.id in self._known}
+
+    async def _one(self, item: Trajectory) -> list[str | None]:
+        found = await self._rephraser.shorten(item.steps)
         if found.refused:
-            refused.append(found.refused)
-        elif journal is not None:
-            journal.append({"id": item.id, "thoughts": found.thoughts})
-
-    left = [item for item in chosen if item.id not in known]
-    async with AsyncExitStack() as stack:
-        if left and isinstance(rephraser, AbstractAsyncContextManager):
-            await stack.enter_async_context(rephraser)
-        await map_limited(ask, left, concurrency)
-    return [known[item.id] for item in chosen], refused
+            self.refused.append(found.refused)
+        elif self._journal is not None:
+            self._journal.append({"id": item.id, "thoughts": found.thoughts})
+        return found.thoughts
 
 
 class _Judge:
     """Takes rewrites or throws them away, and counts both."""
 
     def __init__(self, grounding: Grounding) -> None:
-        self.grounding = grounding
-        self.changed = 0
-        self.rejected: Counter[str] = Counter()
+        self._grounding = grounding
+        self._episodes = self._changed_episodes = 0
+        self._steps = self._changed_steps = 0
+        self._words_before = self._words_after = 0
+        self._rejected: Counter[str] = Counter()
 
-    def rewritten(self, step: Step, thought: str | None) -> Step:
+    def rewritten(self, item: Trajectory, thoughts: Sequence[str | None]) -> Trajectory:
+        """The episode with those of the new thoughts that are acceptable; the very same object without any."""
+        if len(thoughts) != len(item.steps):
+            raise DataError(
+                f"rephraser: episode {item.id!r} has {len(item.steps)} steps, the rephraser returned {len(thoughts)} "
+                "thoughts; it must return one for each step"
+            )
+        steps = tuple(self._step(step, thought) for step, thought in zip(item.steps, thoughts, strict=True))
+        changed = sum(new is not old for new, old in zip(steps, item.steps, strict=True))
+        self._episodes += 1
+        self._changed_episodes += changed > 0
+        self._steps += len(steps)
+        self._changed_steps += changed
+        self._words_before += _words(item.steps)
+        self._words_after += _words(steps)
+        return replace(item, steps=steps, rephrased=True) if changed else item
+
+    def report(self, refused: list[str]) -> RephraseReport:
+        """What was done so far."""
+        return RephraseReport(
+            episodes=self._episodes,
+            changed_episodes=self._changed_episodes,
+            steps=self._steps,
+            changed_steps=self._changed_steps,
+            rejected_steps=sum(self._rejected.values()),
+            words_before=self._words_before,
+            words_after=self._words_after,
+            rejected=dict(self._rejected.most_common()),
+            refused=refused,
+        )
+
+    def _step(self, step: Step, thought: str | None) -> Step:
         """The step with another thought; the very same object where the rewrite is not acceptable."""
         if thought == step.thought:
             return step
         fault = "no answer" if thought is None else self._fault(step, thought)
         if thought is None or fault:
-            self.rejected[fault] += 1
+            self._rejected[fault] += 1
             return step
-        self.changed += 1
         return replace(step, thought=thought, text=format_turn(thought, step.action), tokens=0)
 
     def _fault(self, step: Step, thought: str) -> str:
@@ -235,10 +286,10 @@ class _Judge:
             return "not one turn"
         if turn.thought != thought or turn.action != step.action:
             return "not one turn"
-        if self.grounding.new_names(thought, step.thought, step.observation):
+        if self._grounding.new_names(thought, step.thought, step.observation):
             return "names something new"
         return ""
 
 
-def _words(trajectories: Any) -> int:
-    return sum(len(step.thought.split()) for item in trajectories for step in item.steps)
+def _words(steps: Sequence[Step]) -> int:
+    return sum(len(step.thought.split()) for step in steps)

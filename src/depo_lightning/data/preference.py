@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -25,6 +25,7 @@ from depo_lightning.objectives.logps import NO_SEGMENT
 from depo_lightning.trajectory import Label, Trajectory
 
 SMALLEST_BATCH = 2
+_HASHED = 2**16  # numbers at a time: hashed in 64 bits, held in 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class PreferenceSample:
     """One labelled trajectory in tokens. `task` tells tasks apart: mismatched pairs join two different ones."""
 
     id: str
-    input_ids: list[int]
+    input_ids: Sequence[int]
     spans: list[tuple[int, int]]
     desirable: bool
     task: str
@@ -85,7 +86,7 @@ class PreferenceData:
         self.samples = list(samples)
         self.kl_pairs = kl_pairs
         self.desirable = np.array([sample.desirable for sample in samples])
-        self.steps = TokenRows([step_row(sample) for sample in samples])
+        self.steps = TokenRows(step_row(sample) for sample in samples)
         self.pairs = TokenRows(_mismatched(self.samples, kl_pairs, np.random.default_rng(seed)))  # row i·kl_pairs + k
 
     def branches(self, indices: np.ndarray) -> list[Branch]:
@@ -102,14 +103,15 @@ class PreferenceData:
         """The trajectories' rows, cut into samples of `unit`."""
         if Unit(unit) is Unit.step:
             return self.steps
-        return TokenRows([trajectory_row(sample) for sample in self.samples])
+        return TokenRows(trajectory_row(sample) for sample in self.samples)
 
     def fingerprint(self) -> str:
         """Hash of all ids, tokens and segments: reference log-probabilities belong to exactly these."""
         digest = hashlib.sha256("\n".join(sample.id for sample in self.samples).encode())
         for rows in (self.steps, self.pairs):
-            for array in (rows.lengths, rows.ids, rows.segments):
-                digest.update(np.ascontiguousarray(array).tobytes())
+            for values in (rows.lengths, rows.ids, rows.segments):
+                for start in range(0, len(values), _HASHED):
+                    digest.update(values[start : start + _HASHED].astype(np.int64).tobytes())
         return digest.hexdigest()
 
 
@@ -228,13 +230,12 @@ def _check_samples(samples: Sequence[PreferenceSample]) -> None:
 
 def _mismatched(
     samples: Sequence[PreferenceSample], kl_pairs: int, rng: np.random.Generator
-) -> list[tuple[np.ndarray, np.ndarray]]:
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Rows of (prompt of a step of x, turn of another task), `kl_pairs` for each trajectory in turn."""
     _, task = np.unique([sample.task for sample in samples], return_inverse=True)
     order = np.argsort(task, kind="stable")
     groups = np.split(order, np.cumsum(np.bincount(task))[:-1])  # of each task, rising
     strangers_before = [group - np.arange(len(group)) for group in groups]
-    rows = []
     for index, sample in enumerate(samples):
         own = strangers_before[task[index]]
         # The n-th sample of other tasks is the n-th of all, and one further for each own sample that stands before it.
@@ -243,6 +244,5 @@ def _mismatched(
             donor = samples[other]
             start = sample.spans[rng.integers(len(sample.spans))][0]
             turn = donor.spans[rng.integers(len(donor.spans))]
-            ids = np.array(sample.input_ids[:start] + donor.input_ids[slice(*turn)], dtype=np.int64)
-            rows.append((ids, np.where(np.arange(len(ids)) >= start, 0, NO_SEGMENT)))
-    return rows
+            ids = np.concatenate([sample.input_ids[:start], donor.input_ids[slice(*turn)]])
+            yield ids, np.where(np.arange(len(ids)) >= start, 0, NO_SEGMENT)

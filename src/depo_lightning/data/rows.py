@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from array import array
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -23,12 +25,25 @@ class TokenSequence(Protocol):
     """A rendered conversation: token ids, and one [start, end) span per agent turn (`agents.chat.Encoded`)."""
 
     @property
-    def input_ids(self) -> list[int]:
+    def input_ids(self) -> Sequence[int]:
         """Token ids of the whole conversation."""
 
     @property
     def spans(self) -> list[tuple[int, int]]:
         """Agent turns in order, end-of-turn token included."""
+
+
+@dataclass(frozen=True, slots=True)
+class CompactSequence:
+    """A conversation whose ids take 4 bytes a token, for those that are held by the thousand."""
+
+    input_ids: array[int]
+    spans: list[tuple[int, int]]
+
+    @classmethod
+    def of(cls, sequence: TokenSequence) -> CompactSequence:
+        """The same tokens and spans."""
+        return cls(array("i", sequence.input_ids), sequence.spans)
 
 
 def span_faults(name: str, sequence: TokenSequence) -> list[str]:
@@ -56,14 +71,15 @@ def check_spans(named: Sequence[tuple[str, TokenSequence]]) -> None:
 class TokenRows:
     """R rows of tokens with the segment of every token, numbered from 0 within its row, −1 outside agent turns."""
 
-    def __init__(self, rows: Sequence[tuple[np.ndarray, np.ndarray]]) -> None:
-        """Rows as (ids, segments), each two int64 arrays of one length."""
-        self.ids = np.concatenate([ids for ids, _ in rows])
-        self.segments = np.concatenate([segments for _, segments in rows])
-        self.lengths = np.array([len(ids) for ids, _ in rows])
+    def __init__(self, rows: Iterable[tuple[np.ndarray, np.ndarray]]) -> None:
+        """Rows as (ids, segments), each two integer arrays of one length; held as int32, handed out as int64."""
+        held = [(ids.astype(np.int32), segments.astype(np.int32)) for ids, segments in rows]
+        self.ids = np.concatenate([ids for ids, _ in held])
+        self.segments = np.concatenate([segments for _, segments in held])
+        self.lengths = np.array([len(ids) for ids, _ in held])
         self.starts = np.cumsum(self.lengths) - self.lengths
-        self.counts = np.array([int(segments.max()) + 1 for _, segments in rows])
-        self.scored = np.array([int((segments != NO_SEGMENT).sum()) for _, segments in rows])  # agent tokens
+        self.counts = np.array([int(segments.max()) + 1 for _, segments in held])
+        self.scored = np.array([int((segments != NO_SEGMENT).sum()) for _, segments in held])  # agent tokens
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -71,7 +87,7 @@ class TokenRows:
     def row(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """(ids, segments) of one row."""
         place = slice(self.starts[index], self.starts[index] + self.lengths[index])
-        return self.ids[place], self.segments[place]
+        return self.ids[place].astype(np.int64), self.segments[place].astype(np.int64)
 
     def sequences(self, indices: np.ndarray, packing: Packing | None) -> TokenBatch | PackedBatch:
         """The rows `indices` as `packing` has it: None pads each row out on its own."""
@@ -103,10 +119,10 @@ class TokenRows:
         column = np.arange(lengths.max())
         inside = column < lengths[:, None]
         position = np.where(inside, self.starts[chosen][:, None] + column, 0)
-        local = np.where(inside, self.segments[position], NO_SEGMENT)
+        local = np.where(inside, self.segments[position], NO_SEGMENT).astype(np.int64)
         first = (np.cumsum(counts) - counts)[:, None]
         return TokenBatch(
-            input_ids=torch.from_numpy(np.where(inside, self.ids[position], PADDING)),
+            input_ids=torch.from_numpy(np.where(inside, self.ids[position], PADDING).astype(np.int64)),
             segments=torch.from_numpy(np.where(local == NO_SEGMENT, NO_SEGMENT, local + first)),
             count=int(counts.sum()),
         )

@@ -27,7 +27,7 @@ class SftDataset(Dataset[TokenBatch | PackedBatch]):
         if not sequences:
             raise DataError("training data: 0 conversations; expected at least one; loosen the filter or collect more")
         check_spans([(f"conversation {index}", sequence) for index, sequence in enumerate(sequences)])
-        self.rows = TokenRows([trajectory_row(sequence) for sequence in sequences])
+        self.rows = TokenRows(trajectory_row(sequence) for sequence in sequences)
 
     def __len__(self) -> int:
         return len(self.rows)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,17 +20,18 @@ from depo_lightning.config import (
     TinyConfig,
 )
 from depo_lightning.errors import DataError
+from depo_lightning.files import atomic
 from depo_lightning.progress import console
 from depo_lightning.stages import pretrained
 from depo_lightning.stages.context import TRAJECTORIES, Context, plain, write_stats
 from depo_lightning.stages.llm import chat_model, check_broken, is_llm, kept_account, llm_identity, told
 from depo_lightning.store import PROGRESS, Stage
-from depo_lightning.trajectory import Trajectory, read_jsonl, write_jsonl
+from depo_lightning.trajectory import Trajectory, iter_jsonl, to_line, with_token_counts, write_jsonl
 from depo_lightning.validation.llm import needs
 from depo_lightning.validation.thresholds import one_for_all
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from depo_lightning.agents.account import Account
     from depo_lightning.collect.label_report import LabelReport
@@ -54,7 +56,7 @@ def tokenizer_stage(config: Config, context: Context, collected: Stage) -> Stage
 def _tokenizer(context: Context, size: int, target: Path, inputs: dict[str, Path]) -> None:
     from depo_lightning.models.tokenizer import fit_tokenizer
 
-    trajectories = read_jsonl(inputs["trajectories"] / TRAJECTORIES)
+    trajectories = iter_jsonl(inputs["trajectories"] / TRAJECTORIES)
     texts = (message["content"] for trajectory in trajectories for message in trajectory.messages())
     fit_tokenizer(texts, _phrases(context), size).save_pretrained(target)
 
@@ -70,12 +72,23 @@ def label_stage(config: Config, context: Context, collected: Stage, tokenizer: S
 
 
 def _label(context: Context, target: Path, inputs: dict[str, Path]) -> None:
-    trajectories = count_tokens(inputs["tokenizer"], read_jsonl(inputs["trajectories"] / TRAJECTORIES))
-    labelled, report = label_by(context.config.thresholds, trajectories)
+    source = inputs["trajectories"] / TRAJECTORIES
+    count = token_counter(inputs["tokenizer"])
+    outlines = [count(item).outline() for item in iter_jsonl(source)]
+    labelled, report = label_by(context.config.thresholds, outlines)
     _say(report.lines())
     (target / REPORT).write_text(json.dumps(report.to_dict(), indent=1) + "\n")
-    write_jsonl(target / TRAJECTORIES, labelled)
-    write_stats(target, sum(trajectory.agent_tokens for trajectory in trajectories))
+    write_jsonl(target / TRAJECTORIES, _filled(labelled, iter_jsonl(source)))
+    write_stats(target, sum(item.agent_tokens for item in outlines))
+
+
+def _filled(outlines: Sequence[Trajectory], episodes: Iterable[Trajectory]) -> Iterator[Trajectory]:
+    """The episodes that have an outline, with its label and token counts."""
+    known = {outline.id: outline for outline in outlines}
+    for item in episodes:
+        if outline := known.get(item.id):
+            counted = with_token_counts(item, (step.tokens for step in outline.steps))
+            yield replace(counted, label=outline.label)
 
 
 def label_by(thresholds: ThresholdsConfig, trajectories: Sequence[Trajectory]) -> tuple[list[Trajectory], LabelReport]:
@@ -112,17 +125,24 @@ def rephrase_stage(config: Config, context: Context, labelled: Stage, tokenizer:
 
 def _rephrase(context: Context, target: Path, inputs: dict[str, Path]) -> None:
     from depo_lightning.collect.journal import Journal
-    from depo_lightning.collect.rephrase import rephrase
+    from depo_lightning.collect.rephrase import rephrase_each
 
-    labelled = read_jsonl(inputs["trajectories"] / TRAJECTORIES)
     node: Any = context.config.rephraser
     with ExitStack() as stack:
         journal, account = None, None
         if is_llm(node):
             account = stack.enter_context(kept_account("rephraser", node, target))
             journal = stack.enter_context(Journal(target / PROGRESS / THOUGHTS))
-        phrases = context.make_env().phrases
-        rephrased, report = rephrase(labelled, _rephraser(node, account), phrases=phrases, journal=journal)
+        labelled = iter_jsonl(inputs["trajectories"] / TRAJECTORIES)
+        count, phrases = token_counter(inputs["tokenizer"]), context.make_env().phrases
+        file = stack.enter_context(atomic(target / TRAJECTORIES))
+        report = rephrase_each(
+            labelled,
+            _rephraser(node, account),
+            take=lambda item: file.write(to_line(count(item))),
+            phrases=phrases,
+            journal=journal,
+        )
     lost = "desirable episodes lost answers to refused questions"
     check_broken(report.refused, report.episodes, lost, refusal_remedy("rephraser"))
     reasons = ", ".join(f"{count} {reason}" for reason, count in report.rejected.items())
@@ -133,7 +153,6 @@ def _rephrase(context: Context, target: Path, inputs: dict[str, Path]) -> None:
         ]
     )
     (target / REPORT).write_text(json.dumps(report.to_dict(), indent=1) + "\n")
-    write_jsonl(target / TRAJECTORIES, count_tokens(inputs["tokenizer"], rephrased))
 
 
 def _rephraser(node: Any, account: Account | None) -> Rephraser:
@@ -151,10 +170,9 @@ def _say(lines: list[str]) -> None:
         console.print(f"  {line}", markup=False, style="yellow" if line.startswith("WARNING") else "dim")
 
 
-def count_tokens(tokenizer: Path, trajectories: list[Trajectory]) -> list[Trajectory]:
-    """Fill in `tokens` of every step with the policy's own tokenizer."""
+def token_counter(tokenizer: Path) -> Callable[[Trajectory], Trajectory]:
+    """A function that fills in `tokens` of every step with the policy's own tokenizer."""
     from depo_lightning.agents.chat import ChatRenderer
     from depo_lightning.stages.policies import load_tokenizer
 
-    renderer = ChatRenderer(load_tokenizer(tokenizer))
-    return [renderer.count(trajectory) for trajectory in trajectories]
+    return ChatRenderer(load_tokenizer(tokenizer)).count

@@ -13,7 +13,7 @@ from depo_lightning.stages.context import TRAJECTORIES, VALIDATION, Context, set
 from depo_lightning.stages.drafts import of_validations
 from depo_lightning.stages.identity import rollout_identity, trainer_identity, training_identity
 from depo_lightning.store import Stage
-from depo_lightning.trajectory import read_jsonl, write_jsonl
+from depo_lightning.trajectory import iter_jsonl, write_jsonl
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -122,13 +122,14 @@ def _depo(context: Context, efficiency: EfficiencyConfig, target: Path, inputs: 
 
 def _data(config: Config, model: PreTrainedModel, tokenizer: Any, trajectories: Path) -> PreferenceData:
     from depo_lightning.agents.chat import ChatRenderer
-    from depo_lightning.data import PreferenceData, PreferenceSample
+    from depo_lightning.data import CompactSequence, PreferenceData, PreferenceSample
     from depo_lightning.stages import policies
 
     renderer = ChatRenderer(tokenizer)
-    rows = read_jsonl(trajectories / TRAJECTORIES)
-    encoded = [renderer.encode(trajectory.messages()) for trajectory in rows]
+    samples = [
+        PreferenceSample.from_trajectory(item, CompactSequence.of(renderer.encode(item.messages())))
+        for item in iter_jsonl(trajectories / TRAJECTORIES)
+    ]
     if isinstance(config.model, PretrainedConfig):
-        policies.check_lengths(model, {t.id: len(ids.input_ids) for t, ids in zip(rows, encoded, strict=True)})
-    samples = [PreferenceSample.from_trajectory(t, ids) for t, ids in zip(rows, encoded, strict=True)]
+        policies.check_lengths(model, {sample.id: len(sample.input_ids) for sample in samples})
     return PreferenceData(samples, config.depo.kl_pairs, config.seed)

@@ -15,7 +15,7 @@ from depo_lightning.stages.context import TRAJECTORIES, Context, settings, write
 from depo_lightning.stages.identity import model_identity, trainer_identity, training_identity
 from depo_lightning.stages.pretrained import model_folder, model_inputs
 from depo_lightning.store import Stage
-from depo_lightning.trajectory import Label, Status, Trajectory, read_jsonl
+from depo_lightning.trajectory import Label, Status, Trajectory, iter_jsonl
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -39,12 +39,13 @@ def _bc(context: Context, target: Path, inputs: dict[str, Path]) -> None:
 
     config = context.config
     wanted = _desirable if config.bc.data is BCData.desirable else _succeeded
-    demonstrations = [t for t in read_jsonl(inputs["trajectories"] / TRAJECTORIES) if wanted(t)]
+    source = inputs["trajectories"] / TRAJECTORIES
+    demonstrations = [item.id for item in iter_jsonl(source) if wanted(item)]
     demonstrations = _subset(demonstrations, config.bc.max_trajectories, config.seed)
     tokenizer = policies.load_tokenizer(inputs["tokenizer"])
     load = partial(_pretrained, config, inputs)
     model = policies.new_model(config.model, tokenizer, config.seed, load())
-    policy = _fine_tune(context, "bc", target, model, tokenizer, demonstrations, config.bc)
+    policy = _fine_tune(context, "bc", target, model, tokenizer, source, demonstrations, config.bc)
     full = load(quantised=False) if getattr(config.model, "load_in_4bit", False) else None
     policies.save_merged(policy, tokenizer, target, full)
 
@@ -74,14 +75,16 @@ def filtered_bc_stage(config: Config, context: Context, bc: Stage, collected: St
 def _filtered_bc(context: Context, target: Path, inputs: dict[str, Path]) -> None:
     from depo_lightning.collect.labelling import select_filtered
     from depo_lightning.stages import policies
-    from depo_lightning.stages.label import count_tokens
+    from depo_lightning.stages.label import token_counter
 
     config = context.config
-    counted = count_tokens(inputs["tokenizer"], read_jsonl(inputs["trajectories"] / TRAJECTORIES))
-    cheapest = select_filtered(counted, config.filtered_bc.fraction)
+    source = inputs["trajectories"] / TRAJECTORIES
+    count = token_counter(inputs["tokenizer"])
+    outlines = [count(item).outline() for item in iter_jsonl(source)]
+    cheapest = [item.id for item in select_filtered(outlines, config.filtered_bc.fraction)]
     cheapest = _subset(cheapest, config.filtered_bc.max_trajectories, config.seed)
     model, tokenizer = policies.load_start(inputs["bc"], config)
-    policy = _fine_tune(context, "filtered_bc", target, model, tokenizer, cheapest, config.filtered_bc)
+    policy = _fine_tune(context, "filtered_bc", target, model, tokenizer, source, cheapest, config.filtered_bc)
     policies.save_policy(policy, tokenizer, target, inputs["bc"])
 
 
@@ -91,12 +94,13 @@ def _fine_tune(
     target: Path,
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
-    demonstrations: list[Trajectory],
+    source: Path,
+    demonstrations: list[str],
     train: BCConfig | FilteredBCConfig,
 ) -> Any:
-    """Train on the demonstrations; returns the model, with its adapters where it has any."""
+    """Train on the episodes of `source` with these ids; returns the model, with its adapters where it has any."""
     from depo_lightning.agents.chat import ChatRenderer
-    from depo_lightning.data import SftDataModule, trajectory_task
+    from depo_lightning.data import CompactSequence, SftDataModule, trajectory_task
     from depo_lightning.modules import BCModule, OptimizerSettings
     from depo_lightning.stages import policies
     from depo_lightning.stages.training import compute, fit, packing
@@ -106,13 +110,16 @@ def _fine_tune(
     seed = context.config.seed
     policy = policies.trainable(model, train.lora, seed)
     renderer = ChatRenderer(tokenizer)
-    encoded = [renderer.encode(trajectory.messages()) for trajectory in demonstrations]
+    chosen = set(demonstrations)
+    encoded, tasks = [], []
+    for item in iter_jsonl(source):
+        if item.id in chosen:
+            encoded.append(CompactSequence.of(renderer.encode(item.messages())))
+            tasks.append(trajectory_task(item))
     trainer = context.config.trainer
     if isinstance(context.config.model, PretrainedConfig):
-        policies.check_lengths(
-            model, {t.id: len(row.input_ids) for t, row in zip(demonstrations, encoded, strict=True)}
-        )
-    tasks = [trajectory_task(trajectory) for trajectory in demonstrations]
+        lengths = [len(row.input_ids) for row in encoded]
+        policies.check_lengths(model, dict(zip(demonstrations, lengths, strict=True)))
     data = SftDataModule(encoded, train.batch_tokens, seed, packing(trainer, model), train.grouping, tasks)
     module = BCModule(policy, settings(OptimizerSettings, train), compute(trainer))
     fit(module, data, target, trainer, context.tracker, name, epochs=train.epochs, seed=seed)
@@ -128,9 +135,9 @@ def _desirable(trajectory: Trajectory) -> bool:
     return trajectory.label is Label.DESIRABLE
 
 
-def _subset(trajectories: list[Trajectory], most: int | None, seed: int) -> list[Trajectory]:
+def _subset(ids: list[str], most: int | None, seed: int) -> list[str]:
     """A seeded subset of at most `most`, in the original order."""
-    if most is None or len(trajectories) <= most:
-        return trajectories
-    chosen = np.random.default_rng(seed).choice(len(trajectories), size=most, replace=False)
-    return [trajectories[index] for index in sorted(chosen)]
+    if most is None or len(ids) <= most:
+        return ids
+    chosen = np.random.default_rng(seed).choice(len(ids), size=most, replace=False)
+    return [ids[index] for index in sorted(chosen)]
