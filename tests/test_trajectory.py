@@ -10,6 +10,7 @@ from depo_lightning.trajectory import (
     Status,
     Step,
     Trajectory,
+    iter_jsonl,
     read_joined,
     read_jsonl,
     to_row,
@@ -143,6 +144,28 @@ def test_all_faults_at_once_up_to_twenty(tmp_path):
 def test_a_missing_file_is_a_data_error(tmp_path):
     with pytest.raises(DataError, match=r"absent\.jsonl: cannot be read"):
         read_jsonl(tmp_path / "absent.jsonl")
+
+
+def test_lines_are_read_one_at_a_time_up_to_the_first_fault(tmp_path):
+    path = tmp_path / "f.jsonl"
+    good = [replace(BARE, id=f"e-{number}") for number in range(4)]
+    lines = [json.dumps(to_row(item)) for item in good]
+    path.write_text("\n".join([*lines[:2], "nonsense", lines[2], "{}", lines[3]]))
+    found = []
+    with pytest.raises(DataError) as caught:
+        found.extend(iter_jsonl(path))
+    assert found == good[:2]
+    assert len(caught.value.faults) == 2  # those behind the first are told as well
+
+
+def test_an_outline_keeps_the_counts_and_no_text():
+    outline = FULL.outline()
+    assert (outline.agent_tokens, outline.t_step, outline.t_token) == (11, 2, 5.5)
+    assert [(step.tokens, step.valid) for step in outline.steps] == [(7, True), (4, False)]
+    kept = ("id", "env", "task", "seed", "reward", "success", "status", "level", "label", "source", "rephrased")
+    assert all(getattr(outline, name) == getattr(FULL, name) for name in kept)
+    assert len(json.dumps(to_row(outline))) < len(json.dumps(to_row(FULL)))
+    assert not any((outline.system, outline.error, outline.extra))
 
 
 def test_a_write_that_fails_leaves_the_old_file(tmp_path):

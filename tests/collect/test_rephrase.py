@@ -3,7 +3,15 @@ from dataclasses import replace
 import pytest
 
 from depo_lightning.agents.react import format_turn, parse_turn
-from depo_lightning.collect.rephrase import NoneRephraser, Rewrites, RulesRephraser, rephrase, shorten_thought
+from depo_lightning.collect import rephrase as module
+from depo_lightning.collect.rephrase import (
+    NoneRephraser,
+    Rewrites,
+    RulesRephraser,
+    rephrase,
+    rephrase_each,
+    shorten_thought,
+)
 from depo_lightning.errors import DataError
 from depo_lightning.trajectory import Label, Step, Trajectory
 
@@ -58,6 +66,28 @@ def test_only_desirable_thoughts_change_and_actions_never():
     assert (report.episodes, report.changed_episodes, report.steps, report.changed_steps) == (2, 1, 2, 1)
     assert (report.rejected_steps, report.words_before, report.words_after) == (0, 36, 9)
     assert report.to_dict()["changed_steps"] == 1
+
+
+def test_lots_change_neither_the_order_nor_the_report(monkeypatch):
+    labels = [Label.DESIRABLE, Label.UNDESIRABLE, None]
+    pool = [one(LONG, label=labels[index % 3], id=str(index)) for index in range(11)]
+    whole = rephrase(pool, RulesRephraser())
+    monkeypatch.setattr(module, "_AT_A_TIME", 3)
+    read, behind = [], []
+
+    def episodes():
+        for item in pool:
+            read.append(item.id)
+            yield item
+
+    def take(item):
+        assert item.id == pool[len(behind)].id
+        behind.append(len(read) - len(behind))
+
+    assert rephrase(pool, RulesRephraser()) == whole
+    assert rephrase_each(episodes(), RulesRephraser(), take) == whole[1]
+    assert len(behind) == 11
+    assert max(behind) == 3
 
 
 def test_none_changes_nothing():
