@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Sequence
 
 from depo_lightning.agents.chat import ChatRenderer
@@ -10,13 +11,14 @@ from depo_lightning.trajectory import Step, Trajectory
 _CONTEXTS = (8, 5, 3)  # tokens that must agree for a guess; the longest known context decides
 _GUESSES = 8  # tokens at a time from the phrase book
 DRAFTS = 3  # per task
-_PHRASES = 200_000  # entries of the phrase book per length of context; about 40 MB
+_PLACES = 2**18  # of the phrase book, for each length of context; 12 bytes each
 
 
 class PhraseBook:
     """What followed each short run of tokens when it was last said, in any episode.
 
-    Agents repeat themselves, so most tokens of a turn follow from the few before it.
+    Agents repeat themselves, so most tokens of a turn follow from the few before it. Each run has one place, by its
+    hash, so that the book never grows; of two runs that share a place it knows the later one.
 
     Args:
         stops: tokens that end a turn.
@@ -24,15 +26,15 @@ class PhraseBook:
 
     def __init__(self, stops: Iterable[int]) -> None:
         self._stops = frozenset(stops)
-        self._next: list[dict[tuple[int, ...], int]] = [{} for _ in _CONTEXTS]
+        self._runs = [array("q", [0]) * _PLACES for _ in _CONTEXTS]
+        self._next = [array("i", [0]) * _PLACES for _ in _CONTEXTS]
 
     def learn(self, ids: Sequence[int], start: int) -> None:
         """Note the tokens from `start` on, each with what stands before it."""
-        for length, known in zip(_CONTEXTS, self._next, strict=True):
-            if len(known) > _PHRASES:
-                known.clear()
+        for length, runs, following in zip(_CONTEXTS, self._runs, self._next, strict=True):
             for end in range(max(start, length), len(ids)):
-                known[tuple(ids[end - length : end])] = ids[end]
+                run = hash(tuple(ids[end - length : end]))
+                runs[run % _PLACES], following[run % _PLACES] = run, ids[end]
 
     def guess(self, ids: Sequence[int]) -> list[int]:
         """Tokens that may follow `ids`, up to the end of the turn."""
@@ -48,10 +50,10 @@ class PhraseBook:
         return context[have:]
 
     def _after(self, context: list[int]) -> int | None:
-        for length, known in zip(_CONTEXTS, self._next, strict=True):
-            token = known.get(tuple(context[-length:]))
-            if token is not None:
-                return token
+        for length, runs, following in zip(_CONTEXTS, self._runs, self._next, strict=True):
+            run = hash(tuple(context[-length:]))
+            if runs[run % _PLACES] == run:
+                return following[run % _PLACES]
         return None
 
 
