@@ -8,7 +8,7 @@ import pytest
 
 from depo_lightning.agents.teacher import ScriptedTeacher
 from depo_lightning.collect.mcts import SearchSettings
-from depo_lightning.collect.run import collect
+from depo_lightning.collect.run import collect, collect_each
 from depo_lightning.envs import make
 from depo_lightning.errors import ConfigError, MachineError
 from depo_lightning.trajectory import Status
@@ -42,6 +42,22 @@ def test_order_follows_the_tasks_not_the_clock(line, talker):
     found = collect(*arguments, concurrency=3, on_tree=reports.append)
     assert [report.task for report in reports] == [0, 2, 4]
     assert [t.task for t in found] == [4, 0, 2]
+
+
+@pytest.mark.parametrize("concurrency", [1, 2])
+def test_episodes_are_handed_on_while_the_search_goes_on(line, talker, concurrency):
+    events = []
+    collect_each(
+        line,
+        partial(talker, "right"),
+        [4, 0, 2, 3],
+        SearchSettings(1, 1),
+        0,
+        keep=lambda episode: events.append(("episode", episode.task)),
+        on_tree=lambda report: events.append(("tree", report.task)),
+        concurrency=concurrency,
+    )
+    assert events == [(what, task) for task in (4, 0, 2, 3) for what in ("tree", "episode")]
 
 
 def test_one_crashed_tree_leaves_the_others(line, talker):

@@ -26,15 +26,17 @@ async def map_limited(function: Callable[[X], Awaitable[T]], items: Iterable[X],
 
     The first error cancels what has not finished and is raised.
     """
-    semaphore = asyncio.Semaphore(limit)
+    remaining = enumerate(items)
+    results: dict[int, T] = {}
 
-    async def one(item: X) -> T:
-        async with semaphore:
-            return await function(item)
+    async def work() -> None:
+        for index, item in remaining:
+            results[index] = await function(item)
 
     try:
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(one(item)) for item in items]
+            for _ in range(limit):
+                group.create_task(work())
     except BaseExceptionGroup as problems:
         raise problems.exceptions[0] from None
-    return [task.result() for task in tasks]
+    return [results[index] for index in range(len(results))]

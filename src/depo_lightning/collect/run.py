@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
+from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from depo_lightning.trajectory import Trajectory
 
 _CHUNKS_PER_WORKER = 8  # so that the last chunks end at about the same time
 _MAX_CHUNK = 32  # so that progress is seen
+_CHUNKS_AHEAD = 2  # per worker: so many are handed out at a time, and so many results wait for earlier ones
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,25 @@ def collect(
     on_tree: Callable[[TreeReport], None] | None = None,
     journal: Journal | None = None,
 ) -> list[Trajectory]:
-    """Search every task and return the episodes found, in the order of the tasks.
+    """`collect_each` with the episodes in a list."""
+    found: list[Trajectory] = []
+    collect_each(make_env, make_teacher, tasks, settings, seed, found.append, workers, concurrency, on_tree, journal)
+    return found
+
+
+def collect_each(
+    make_env: Callable[[], TextEnv],
+    make_teacher: Callable[[], Teacher],
+    tasks: Sequence[int],
+    settings: SearchSettings,
+    seed: int,
+    keep: Callable[[Trajectory], object],
+    workers: int = 1,
+    concurrency: int = 1,
+    on_tree: Callable[[TreeReport], None] | None = None,
+    journal: Journal | None = None,
+) -> None:
+    """Search every task and hand on the episodes found, in the order of the tasks.
 
     The result depends on the arguments up to `seed`, not on `workers` or `concurrency`. A teacher that is an
     asynchronous context manager is entered before the first tree and left after the last; then `workers` is 1.
@@ -59,6 +79,7 @@ def collect(
         tasks: indices, each once.
         settings: the search's budget and constants.
         seed: decides the teacher's draws, together with each task's index.
+        keep: called in this process with each episode, as soon as those of all earlier tasks are there.
         workers: processes; 1 searches in this one.
         concurrency: trees in flight per process, each with its own environment; above 1 it pays where the teacher
             waits for a server.
@@ -72,29 +93,35 @@ def collect(
     """
     _check(tasks, workers, concurrency)
     job = _Job(make_env, make_teacher, settings, seed, concurrency)
-    results: dict[int, TreeResult] = {}
+    waiting: dict[int, TreeResult] = {}
+    coming = deque(tasks)
+    errors: list[str] = []
 
     def take(result: TreeResult, known: bool = False) -> None:
         if journal is not None and not known and not result.report.error and not result.report.refused:
             journal.append(tree_row(result))
-        results[result.report.task] = result
+        if result.report.error:
+            errors.append(result.report.error)
         if on_tree:
             on_tree(result.report)
+        waiting[result.report.task] = result
+        while coming and coming[0] in waiting:
+            for trajectory in waiting.pop(coming.popleft()).trajectories:
+                keep(trajectory)
 
-    for result in journal.read(tree_from_row) if journal is not None else ():
-        if result.report.task in tasks:
-            take(result, known=True)
-    left = [task for task in tasks if task not in results]
+    stored = {result.report.task: result for result in journal.read(tree_from_row)} if journal is not None else {}
+    for task in tasks:
+        if task in stored:
+            take(stored[task], known=True)
+    left = [task for task in tasks if task not in stored]
     if left and workers == 1:
         run_async(_Bench(job).search(left, take))
     elif left:
         _in_processes(job, left, workers, take)
-    errors = [result.report.error for result in results.values() if result.report.error]
-    if errors and len(errors) == len(results):
+    if errors and len(errors) == len(tasks):
         raise MachineError(
             f"all {len(errors)} searches crashed, so nothing was collected; the first error: {errors[0]}"
         )
-    return [trajectory for task in tasks for trajectory in results[task].trajectories]
 
 
 def _check(tasks: Sequence[int], workers: int, concurrency: int) -> None:
@@ -119,9 +146,13 @@ def _in_processes(job: _Job, tasks: Sequence[int], workers: int, take: Callable[
     context = multiprocessing.get_context("spawn")  # forking a process that runs torch's threads can hang
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_set_job, initargs=(job,))
     try:
-        futures = [pool.submit(_work, chunk) for chunk in _chunks(tasks, workers, job.concurrency)]
-        for future in as_completed(futures):
-            for result in future.result():
+        chunks = deque(_chunks(tasks, workers, job.concurrency))
+        running: set[Future[list[TreeResult]]] = set()
+        while chunks or running:
+            while chunks and len(running) < _CHUNKS_AHEAD * workers:
+                running.add(pool.submit(_work, chunks.popleft()))
+            done, running = wait(running, return_when=FIRST_COMPLETED)
+            for result in (result for future in done for result in future.result()):
                 take(result)
     except BrokenProcessPool as problem:
         raise MachineError(

@@ -14,13 +14,14 @@ from depo_lightning.agents.account import refusal_remedy
 from depo_lightning.choices import Proposing
 from depo_lightning.config import Config, EnvConfig, MixtureConfig, TeacherConfig, trajectory_files
 from depo_lightning.envs import Split
+from depo_lightning.files import atomic
 from depo_lightning.processes import cores
 from depo_lightning.progress import bar
 from depo_lightning.stages.context import TRAJECTORIES, Context, plain, settings
 from depo_lightning.stages.identity import env_identity
 from depo_lightning.stages.llm import chat_model, check_broken, is_llm, kept_account, llm_identity, told
 from depo_lightning.store import PROGRESS, Stage
-from depo_lightning.trajectory import Trajectory, read_joined, write_jsonl
+from depo_lightning.trajectory import Trajectory, iter_jsonl, read_joined, to_line, write_jsonl
 from depo_lightning.validation.llm import needs
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def collect_stage(config: Config, context: Context) -> Stage:
 
 
 def _import(files: list[Path], target: Path, inputs: dict[str, Path]) -> None:
-    write_jsonl(target / TRAJECTORIES, read_joined(files))
+    write_jsonl(target / TRAJECTORIES, read_joined(files) if len(files) > 1 else iter_jsonl(files[0]))
 
 
 def _search(context: Context, target: Path, inputs: dict[str, Path]) -> None:
@@ -65,17 +66,20 @@ def _search(context: Context, target: Path, inputs: dict[str, Path]) -> None:
             make_teacher = partial(_llm_teacher, node, account)
         else:  # not worth a journal: it would cost a fifth of the seconds that all of a script's trees take
             make_teacher = _scripted_teacher(context.config.env, node)
-        reports, trajectories = _trees(context, make_teacher, journal)
-    write_jsonl(target / TRAJECTORIES, trajectories)
+        file = stack.enter_context(atomic(target / TRAJECTORIES))
+        reports = _trees(context, make_teacher, lambda item: file.write(to_line(item)), journal)
     rows = sorted((report.to_dict() for report in reports), key=lambda row: row["task"])
     (target / REPORT).write_text(json.dumps(rows, indent=1) + "\n")
 
 
 def _trees(
-    context: Context, make_teacher: Callable[[], Teacher], journal: Journal | None
-) -> tuple[list[TreeReport], list[Trajectory]]:
+    context: Context,
+    make_teacher: Callable[[], Teacher],
+    keep: Callable[[Trajectory], object],
+    journal: Journal | None,
+) -> list[TreeReport]:
     from depo_lightning.collect.mcts import SearchSettings
-    from depo_lightning.collect.run import collect
+    from depo_lightning.collect.run import collect_each
 
     config = context.config
     tasks = context.make_env().tasks(Split.TRAIN, config.search.tasks)
@@ -86,12 +90,13 @@ def _trees(
             reports.append(report)
             advance()
 
-        trajectories = collect(
+        collect_each(
             context.make_env,
             make_teacher,
             tasks,
             settings(SearchSettings, config.search),
             config.search.seed,
+            keep,
             # One process for a language model: its limits hold for all requests, and its answers are what takes time.
             workers=1 if journal is not None else config.search.workers or cores(),
             concurrency=config.search.concurrency,
@@ -102,7 +107,7 @@ def _trees(
     check_broken(errors, len(reports), "searches crashed")
     refused = [report.refused for report in reports if report.refused]
     check_broken(refused, len(reports), "searches lost turns to refused questions", refusal_remedy("teacher"))
-    return reports, trajectories
+    return reports
 
 
 def _scripted_teacher(env: EnvConfig, node: TeacherConfig) -> Callable[[], Teacher]:
