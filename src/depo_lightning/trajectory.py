@@ -137,12 +137,13 @@ def from_row(row: Any) -> Trajectory:
     if faults:
         raise DataError(faults)
     values = {name: row[name] for name in _FIELDS if name in row}
-    values["system"] = sys.intern(row["system"])  # one text for all episodes
+    for name in _SHARED & values.keys():
+        values[name] = sys.intern(values[name])
     values["steps"] = tuple(Step(**step) for step in row["steps"])
     values["status"] = Status(row.get("status", Status.FINISHED))
     values["label"] = Label(row["label"]) if row.get("label") is not None else None
     if row.get("source") is not None:
-        values["source"] = Source(row["source"]["tree"], tuple(row["source"].get("path", ())))
+        values["source"] = Source(sys.intern(row["source"]["tree"]), tuple(row["source"].get("path", ())))
     return Trajectory(**values)
 
 
@@ -242,6 +243,7 @@ def with_token_counts(trajectory: Trajectory, counts: Iterable[int]) -> Trajecto
 
 
 _FIELDS = tuple(f.name for f in fields(Trajectory))
+_SHARED = frozenset(("env", "level", "system"))  # the same in many episodes, and held once
 _DERIVED = {"schema", "T_step", "T_token"}
 _TYPES: dict[str, tuple[type, ...]] = {
     "id": (str,),
