@@ -51,8 +51,15 @@ def test_so_are_local_ones(
     played = [
         replace(episode("go", task), status=Status.TRUNCATED, extra={"reason": reason}) for task, reason in cut.items()
     ]
-    monkeypatch.setattr(evaluate, "_local_episodes", lambda *_: [*played, episode("go", 4), episode("go", 5)])
+    played += [episode("go", 4), episode("go", 5)]
+
+    def backwards(*arguments: Any) -> None:
+        tasks, _, keep = arguments[-3:]
+        for task, ended in reversed(list(zip(tasks, played, strict=True))):
+            keep(task, ended)
+
+    monkeypatch.setattr(evaluate, "_play_locally", backwards)
     config = compose_config("rollout.test_tasks=6", "rollout.max_context=2000")
     path = Store(config.store).get(evaluation(config)).path
-    assert len(read_jsonl(path / EPISODES)) == 6
+    assert read_jsonl(path / EPISODES) == played  # in the order of the tasks
     assert capsys.readouterr().out.count(WARNING) == told

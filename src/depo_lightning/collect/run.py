@@ -21,6 +21,7 @@ from depo_lightning.collect.journal import Journal, tree_from_row, tree_row
 from depo_lightning.collect.mcts import SearchSettings, TreeReport, TreeResult, search_tree
 from depo_lightning.envs.base import TextEnv
 from depo_lightning.errors import ConfigError, MachineError
+from depo_lightning.in_order import InOrder
 from depo_lightning.trajectory import Trajectory
 
 _CHUNKS_PER_WORKER = 8  # so that the last chunks end at about the same time
@@ -93,9 +94,13 @@ def collect_each(
     """
     _check(tasks, workers, concurrency)
     job = _Job(make_env, make_teacher, settings, seed, concurrency)
-    waiting: dict[int, TreeResult] = {}
-    coming = deque(tasks)
     errors: list[str] = []
+
+    def hand_on(result: TreeResult) -> None:
+        for trajectory in result.trajectories:
+            keep(trajectory)
+
+    ordered = InOrder(tasks, hand_on)
 
     def take(result: TreeResult, known: bool = False) -> None:
         if journal is not None and not known and not result.report.error and not result.report.refused:
@@ -104,10 +109,7 @@ def collect_each(
             errors.append(result.report.error)
         if on_tree:
             on_tree(result.report)
-        waiting[result.report.task] = result
-        while coming and coming[0] in waiting:
-            for trajectory in waiting.pop(coming.popleft()).trajectories:
-                keep(trajectory)
+        ordered.put(result.report.task, result)
 
     stored = {result.report.task: result for result in journal.read(tree_from_row)} if journal is not None else {}
     for task in tasks:

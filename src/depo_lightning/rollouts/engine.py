@@ -38,7 +38,25 @@ def play(
     progress: Callable[[Trajectory], None] | None = None,
     drafts: Iterable[Trajectory] = (),
 ) -> list[Trajectory]:
-    """Play one episode per task; returns trajectories in the order of `tasks`.
+    """`play_each`, with the trajectories in a list, in the order of `tasks`.
+
+    Args:
+        progress: called with every trajectory as it ends.
+        model, renderer, make_env, tasks, settings, drafts: see `play_each`.
+    """
+    return listed(tasks, progress, lambda keep: play_each(model, renderer, make_env, tasks, settings, keep, drafts))
+
+
+def play_each(
+    model: nn.Module,
+    renderer: ChatRenderer,
+    make_env: Callable[[], TextEnv],
+    tasks: Sequence[int],
+    settings: RolloutSettings,
+    keep: Callable[[int, Trajectory], object],
+    drafts: Iterable[Trajectory] = (),
+) -> None:
+    """Play one episode per task.
 
     The same arguments give the same trajectories, apart from the wall clock in their extras (see `Episode`; a turn's
     seconds are those of all passes that its batch takes meanwhile). The order of tasks, the batch size and the drafts
@@ -50,7 +68,7 @@ def play(
         make_env: called at most once per row of the batch, and again after an environment has crashed.
         tasks: distinct task indices.
         settings: see `RolloutSettings`.
-        progress: called with every trajectory as it ends.
+        keep: called with the task and its trajectory as it ends, in no fixed order.
         drafts: earlier episodes of a policy that may be like this one; those of the same tasks save time; likeliest
             first, where several are of one task.
 
@@ -59,14 +77,30 @@ def play(
     """
     check_play(model, tasks, settings)
     if not tasks:
-        return []
+        return
     with _playing(model):
-        ended = _Rollout(model, renderer, make_env, tasks, settings, progress, Drafts(drafts, renderer)).run()
+        _Rollout(model, renderer, make_env, tasks, settings, keep, Drafts(drafts, renderer)).run()
+
+
+def listed(
+    tasks: Sequence[int],
+    progress: Callable[[Trajectory], None] | None,
+    play: Callable[[Callable[[int, Trajectory], None]], None],
+) -> list[Trajectory]:
+    """What `play` hands to the function it is given, in the order of `tasks`; `progress` sees each as it comes."""
+    ended: dict[int, Trajectory] = {}
+
+    def keep(task: int, episode: Trajectory) -> None:
+        ended[task] = episode
+        if progress is not None:
+            progress(episode)
+
+    play(keep)
     return [ended[task] for task in tasks]
 
 
 class _Rollout:
-    """One call of `play`: rows, queue and the model that serves them."""
+    """One call of `play_each`: rows, queue and the model that serves them."""
 
     def __init__(
         self,
@@ -75,27 +109,25 @@ class _Rollout:
         make_env: Callable[[], TextEnv],
         tasks: Sequence[int],
         settings: RolloutSettings,
-        progress: Callable[[Trajectory], None] | None,
+        keep: Callable[[int, Trajectory], object],
         drafts: Drafts,
     ) -> None:
-        self.renderer, self.make_env, self.settings, self.progress = renderer, make_env, settings, progress
+        self.renderer, self.make_env, self.settings, self.keep = renderer, make_env, settings, keep
         self.decoder = Decoder(model)
         self.stops = {renderer.eot_id, renderer.tokenizer.eos_token_id}
         self.drafts, self.book = drafts, PhraseBook(self.stops)
         self.queue = deque(tasks)
         self.bands = make_bands(settings.max_context)
         self.prefixes: dict[str, tuple[list[int], States]] = {}  # by environment
-        self.ended: dict[int, Trajectory] = {}
         self.idle_envs: list[TextEnv] = []
 
-    def run(self) -> dict[int, Trajectory]:
-        """Play until no task is left; trajectories by task."""
+    def run(self) -> None:
+        """Play until no task is left."""
         while self._fill():
             for index, band in enumerate(self.bands):
                 if band.rows:
                     self._advance(index)
                 self._release(band)
-        return self.ended
 
     def _fill(self) -> bool:
         """Seat tasks in free rows; False when nothing is left to play."""
@@ -233,11 +265,9 @@ class _Rollout:
 
     def _leave(self, row: Row) -> None:
         trajectory = row.episode.trajectory()
-        self.ended[row.episode.task] = trajectory
         if not trajectory.error:
             self.idle_envs.append(row.episode.env)
-        if self.progress is not None:
-            self.progress(trajectory)
+        self.keep(row.episode.task, trajectory)
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from torch import nn
 from depo_lightning.agents.chat import ChatRenderer
 from depo_lightning.envs.base import TextEnv
 from depo_lightning.errors import MachineError
-from depo_lightning.rollouts.engine import play
+from depo_lightning.rollouts.engine import listed, play_each
 from depo_lightning.rollouts.settings import RolloutSettings
 from depo_lightning.trajectory import Trajectory
 
@@ -34,7 +34,22 @@ def play_parallel(
     progress: Callable[[Trajectory], None] | None = None,
     drafts: Sequence[Trajectory] = (),
 ) -> list[Trajectory]:
-    """`play` over `workers` forked processes of one thread each; a model that is not on the CPU is played in this one.
+    """`play_parallel_each`, with the trajectories in a list, in the order of `tasks`."""
+    arguments = (model, renderer, make_env, tasks, settings, workers)
+    return listed(tasks, progress, lambda keep: play_parallel_each(*arguments, keep, drafts))
+
+
+def play_parallel_each(
+    model: nn.Module,
+    renderer: ChatRenderer,
+    make_env: Callable[[], TextEnv],
+    tasks: Sequence[int],
+    settings: RolloutSettings,
+    workers: int,
+    keep: Callable[[int, Trajectory], object],
+    drafts: Sequence[Trajectory] = (),
+) -> None:
+    """`play_each` over `workers` forked processes of one thread each; a model not on the CPU is played in this one.
 
     Every worker has its own share of the tasks, so the result depends on `workers` by rounding only: noise belongs to
     the episode.
@@ -44,7 +59,7 @@ def play_parallel(
     """
     on_cpu = next(model.parameters()).device.type == "cpu"
     if workers == 1 or not on_cpu or len(tasks) < 2 * workers:
-        return play(model, renderer, make_env, tasks, settings, progress, drafts)
+        return play_each(model, renderer, make_env, tasks, settings, keep, drafts)
     context = multiprocessing.get_context("fork")  # shares the weights; safe as for DataLoader: one thread, no CUDA
     played: Any = context.Queue()
     origin = make_env().origin
@@ -54,7 +69,7 @@ def play_parallel(
     for process in processes:
         process.start()
     try:
-        episodes = _gather(played, processes, len(tasks), progress)
+        _gather(played, processes, len(tasks), keep)
     except BaseException:
         for process in processes:
             process.kill()
@@ -62,7 +77,6 @@ def play_parallel(
     finally:
         for process in processes:
             process.join()
-    return [episodes[origin(task)] for task in tasks]
 
 
 def _shares(tasks: Sequence[int], env_of: Callable[[int], str], workers: int) -> list[list[int]]:
@@ -83,7 +97,7 @@ def _work(
     torch.set_num_threads(1)
     _die_with_parent()
     try:
-        play(model, renderer, make_env, tasks, settings, played.put, drafts)
+        play_each(model, renderer, make_env, tasks, settings, lambda *ended: played.put(ended), drafts)
     except BaseException:
         played.put(traceback.format_exc())
     played.close()
@@ -97,11 +111,8 @@ def _die_with_parent() -> None:
         ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
 
 
-def _gather(
-    played: Any, processes: Sequence[Any], count: int, progress: Callable[[Trajectory], None] | None
-) -> dict[tuple[str, int], Trajectory]:
-    episodes: dict[tuple[str, int], Trajectory] = {}
-    while len(episodes) < count:
+def _gather(played: Any, processes: Sequence[Any], count: int, keep: Callable[[int, Trajectory], object]) -> None:
+    while count:
         try:
             item = played.get(timeout=_LOOK)
         except queue.Empty:
@@ -113,7 +124,5 @@ def _gather(
             continue
         if isinstance(item, str):
             raise MachineError(f"a rollout process failed:\n{item}")
-        episodes[item.env, item.task] = item
-        if progress is not None:
-            progress(item)
-    return episodes
+        keep(*item)
+        count -= 1

@@ -12,6 +12,8 @@ from typing import Any
 from depo_lightning.config import Config, ServerRolloutConfig
 from depo_lightning.envs import Split
 from depo_lightning.errors import DataError
+from depo_lightning.files import atomic
+from depo_lightning.in_order import InOrder
 from depo_lightning.processes import cores
 from depo_lightning.progress import bar, console
 from depo_lightning.stages.context import EPISODES, Context, settings, write_stats
@@ -19,7 +21,7 @@ from depo_lightning.stages.drafts import of_evaluations
 from depo_lightning.stages.identity import rollout_identity, server_identity
 from depo_lightning.stages.served import served_episodes
 from depo_lightning.store import Stage
-from depo_lightning.trajectory import Trajectory, from_row, to_row, write_jsonl
+from depo_lightning.trajectory import Trajectory, from_row, to_line, to_row
 
 
 def evaluate_stage(config: Config, context: Context, name: str, policy: Stage, bc: Stage) -> Stage:
@@ -36,54 +38,67 @@ def _evaluate(context: Context, name: str, target: Path, inputs: dict[str, Path]
     split = Split(config.rollout.split)
     count = config.rollout.test_tasks if split is Split.TEST else config.rollout.validation_tasks
     tasks = context.make_env().tasks(split, count)
-    with bar(f"{split} episodes", len(tasks)) as advance:
+    tokens = outgrown = 0
+    with bar(f"{split} episodes", len(tasks)) as advance, atomic(target / EPISODES) as file:
+
+        def write(episode: Trajectory) -> None:
+            nonlocal tokens, outgrown
+            file.write(to_line(episode))
+            tokens += episode.agent_tokens
+            outgrown += episode.extra.get("reason") == "max_context"
+
         if isinstance(config.rollout, ServerRolloutConfig):
-            episodes = served_episodes(context, config.rollout, name, inputs["policy"], tasks, target, advance)
+            for episode in served_episodes(context, config.rollout, name, inputs["policy"], tasks, target, advance):
+                write(episode)
         else:
             known = target.parents[1] / "evaluate"
             drafts = of_evaluations(known, rollout_identity(config, split), inputs)
-            episodes = _local_episodes(config, context, inputs["policy"], tasks, drafts, advance)
-    write_jsonl(target / EPISODES, episodes)
-    write_stats(target, sum(episode.agent_tokens for episode in episodes))
-    _tell_outgrown(episodes, config.rollout.max_context)
+            ordered = InOrder(tasks, write)
+
+            def keep(task: int, episode: Trajectory) -> None:
+                ordered.put(task, episode)
+                advance()
+
+            _play_locally(config, context, inputs["policy"], tasks, drafts, keep)
+    write_stats(target, tokens)
+    _tell_outgrown(outgrown, len(tasks), config.rollout.max_context)
 
 
-def _tell_outgrown(episodes: Sequence[Trajectory], max_context: int) -> None:
+def _tell_outgrown(outgrown: int, episodes: int, max_context: int) -> None:
     """Warn of episodes that ended for want of room: their failures may be the limit's, not the policy's."""
-    outgrown = sum(episode.extra.get("reason") == "max_context" for episode in episodes)
     if outgrown:
         console.print(
-            f"  WARNING: {outgrown} of {len(episodes)} episodes outgrew rollout.max_context={max_context} tokens and "
+            f"  WARNING: {outgrown} of {episodes} episodes outgrew rollout.max_context={max_context} tokens and "
             "were cut there; raise rollout.max_context",
             markup=False,
             style="yellow",
         )
 
 
-def _local_episodes(
+def _play_locally(
     config: Config,
     context: Context,
     policy: Path,
     tasks: list[int],
     drafts: list[Trajectory],
-    advance: Callable[..., None],
-) -> list[Trajectory]:
+    keep: Callable[[int, Trajectory], None],
+) -> None:
     from depo_lightning.agents.chat import ChatRenderer
-    from depo_lightning.rollouts import RolloutSettings, play_parallel
+    from depo_lightning.rollouts import RolloutSettings, play_parallel_each
     from depo_lightning.stages import policies
     from depo_lightning.stages.training import use_threads
 
     use_threads(config.trainer)
     model, tokenizer = policies.load_policy(policy)
-    return play_parallel(
+    play_parallel_each(
         policies.on_device(model, config.trainer),
         ChatRenderer(tokenizer),
         context.make_env,
         tasks,
         settings(RolloutSettings, config.rollout),
         _workers(config, len(tasks)),
-        progress=lambda episode: advance(),
-        drafts=drafts,
+        keep,
+        drafts,
     )
 
 
