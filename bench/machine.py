@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from depo_lightning.processes import cores
+from depo_lightning.processes import machine_cores
 
 ROOT = Path(__file__).parents[1]
 _PACKAGES = (
@@ -22,7 +22,7 @@ def describe(device: str) -> dict[str, Any]:
     """JSON-ready facts."""
     return {
         "processor": _processor(),
-        "cores": cores(),
+        "cores": machine_cores(),
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
         "accelerator": _accelerator(device),
         "system": platform.platform(),

@@ -120,6 +120,7 @@ def test_all_faults_are_reported_at_once(compose_config: Callable[..., Config]) 
         ("trainer.strategy=fsdp", "packing=padding"),
         ("trainer.strategy=fsdp", "for one write trainer=gpu"),
         ("trainer.pass_tokens=0", "at least 1"),
+        ("trainer.threads=100000000", "must be in 1 to 1024"),
         ("trainer.flex_attention=true", "no backward pass on a CPU"),
         ("depo.lora.rank=0", "depo.lora"),
         ("depo.lora.targets='['", "depo.lora.targets='[': is no regular expression"),

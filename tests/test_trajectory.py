@@ -106,6 +106,9 @@ def test_counts_and_messages():
         (json.dumps(with_step(valid=1)), "steps[0].valid is 1; expected bool"),
         (json.dumps(with_step(action=None)), "steps[0].action is None; expected str"),
         (json.dumps(row(steps=[{"observation": "o"}])), "steps[0].thought is missing"),
+        (json.dumps(with_step(text="half \ud83d of it")), "cannot be read: a text has one half of a"),
+        ('{"a": ' + "7" * 5000 + "}", "cannot be read: Exceeds the limit"),
+        ("[" * 100_000, "cannot be read: maximum recursion depth"),
     ],
 )
 def test_every_kind_of_corrupt_line_is_named(tmp_path, line, says):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import sys
@@ -40,6 +41,9 @@ def guarded(main: Callable[[], object]) -> int:
     except KeyboardInterrupt:
         print("interrupted; finished stages are stored, the same command goes on from there", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # `| head` has read enough; Python would complain once more as it flushes
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     return failed_code()
 
 

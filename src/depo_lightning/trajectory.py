@@ -190,13 +190,15 @@ def _parsed(path: str | os.PathLike[str], lines: Iterable[bytes]) -> Iterator[Tr
         if not line.strip():
             continue
         try:
-            trajectory = from_row(json.loads(line.decode("utf-8")))
+            trajectory = from_row(_json_object(line))
         except DataError as error:
             faults += [f"{path}:{number}: {fault}" for fault in error.faults]
         except UnicodeDecodeError as error:
             faults.append(f"{path}:{number}: not UTF-8 at byte {error.start}; the file is not a trajectories JSONL")
         except json.JSONDecodeError as error:
             faults.append(f"{path}:{number}: not JSON: {error.msg} at column {error.colno}; remove or mend the line")
+        except (ValueError, RecursionError) as error:
+            faults.append(f"{path}:{number}: cannot be read: {error}; remove or mend the line")
         else:
             if trajectory.id in seen:
                 faults.append(f"{path}:{number}: id {trajectory.id!r} already stands on line {seen[trajectory.id]}")
@@ -206,6 +208,22 @@ def _parsed(path: str | os.PathLike[str], lines: Iterable[bytes]) -> Iterator[Tr
     if faults:
         hidden = len(faults) - MAX_FAULTS
         raise DataError(faults[:MAX_FAULTS] + ([f"… and {hidden} more faults"] if hidden > 0 else []))
+
+
+def _json_object(line: bytes) -> Any:
+    """What a line says.
+
+    Raises:
+        ValueError, RecursionError: it is no JSON, or such as nothing writes: half a character, a number of thousands of
+            digits, brackets in brackets without end.
+    """
+    row = json.loads(line.decode("utf-8"))
+    if rb"\u" in line:
+        try:
+            json.dumps(row, ensure_ascii=False).encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise ValueError(r"a text has one half of a \ud… pair, which is no character") from error
+    return row
 
 
 def read_joined(paths: Iterable[str | os.PathLike[str]]) -> list[Trajectory]:

@@ -1,5 +1,6 @@
 import asyncio
 import os
+import signal
 import subprocess
 import sys
 from functools import partial
@@ -42,6 +43,18 @@ def test_order_follows_the_tasks_not_the_clock(line, talker):
     found = collect(*arguments, concurrency=3, on_tree=reports.append)
     assert [report.task for report in reports] == [0, 2, 4]
     assert [t.task for t in found] == [4, 0, 2]
+
+
+def test_a_search_that_never_waits_can_be_interrupted(line, talker):
+    seen = []
+
+    def interrupt(report):
+        seen.append(report.task)
+        signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        collect(line, partial(talker, "right"), range(50), SearchSettings(1, 1), 0, on_tree=interrupt)
+    assert len(seen) < 5
 
 
 @pytest.mark.parametrize("concurrency", [1, 2])

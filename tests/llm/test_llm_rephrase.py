@@ -15,6 +15,7 @@ from depo_lightning.collect.journal import Journal
 from depo_lightning.collect.llm_rephrase import LLMRephraser, RephraserPrompts
 from depo_lightning.collect.rephrase import rephrase
 from depo_lightning.envs.babyai.prompt import PHRASES
+from depo_lightning.errors import DataError
 from depo_lightning.trajectory import Label, Step, Trajectory
 
 PROMPTS = RephraserPrompts("Shorten.", "Thought: {thought}\nAction: {action}")
@@ -183,6 +184,29 @@ def test_what_is_answered_is_not_asked_again(tmp_path):
         idle = Model(None)
         assert rephrase(pool, LLMRephraser(idle, PROMPTS), journal=journal)[0] == found
         assert not hasattr(idle, "entered")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        {"id": "a", "thoughts": None},
+        {"id": "a", "thoughts": "x"},
+        {"id": "a", "thoughts": [1]},
+        {"id": [], "thoughts": []},
+    ],
+)
+def test_a_journal_that_holds_something_else_is_named(tmp_path, line):
+    (tmp_path / "j").write_text(json.dumps(line) + "\n")
+    with Journal(tmp_path / "j") as journal, pytest.raises(DataError, match=r"j:1: holds something else"):
+        rephrase([episode(OLD, id="a")], LLMRephraser(Model(None), PROMPTS), journal=journal)
+
+
+def test_what_the_journal_has_for_other_steps_is_asked_anew(tmp_path):
+    (tmp_path / "j").write_text(json.dumps({"id": "a", "thoughts": ["Red ball."] * 3}) + "\n")
+    with Journal(tmp_path / "j") as journal:
+        model = Model(lambda _: "My red ball.")
+        found, _ = rephrase([episode(OLD, id="a")], LLMRephraser(model, PROMPTS), journal=journal)
+    assert found[0].steps[0].thought == "My red ball."
 
 
 def test_steps_of_an_episode_are_asked_side_by_side():

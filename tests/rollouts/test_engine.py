@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
@@ -229,6 +230,24 @@ def test_a_process_that_fails_is_reported() -> None:
 
     with pytest.raises(MachineError, match="no environment here"):
         play_parallel(MODEL, RENDERER, broken, TASKS, SETTINGS, 2)
+
+
+def test_a_process_that_dies_is_noticed_while_another_plays() -> None:
+    here, dead = os.getpid(), []
+
+    class Deadly(FakeEnv):
+        def reset(self, task: int) -> str:
+            if os.getpid() != here and task % 2:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return super().reset(task)
+
+        def step(self, action: str) -> StepResult:
+            time.sleep(0.05)
+            return super().step(action)
+
+    with pytest.raises(MachineError, match="rollout process died"):
+        play_parallel(MODEL, RENDERER, Deadly, TASKS, SETTINGS, 2, dead.append)
+    assert len(dead) < len(TASKS) // 2
 
 
 def test_a_process_that_is_killed_is_reported() -> None:

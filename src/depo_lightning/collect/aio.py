@@ -32,6 +32,7 @@ async def map_limited(function: Callable[[X], Awaitable[T]], items: Iterable[X],
     async def work() -> None:
         for index, item in remaining:
             results[index] = await function(item)
+            await asyncio.sleep(0)  # a function that waits for nothing lets others, and an interrupt, have their turn
 
     try:
         async with asyncio.TaskGroup() as group:

@@ -77,7 +77,7 @@ class Journal:
     def _parse(self, number: int, line: bytes) -> dict[str, Any]:
         try:
             row = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             row = None
         if not isinstance(row, dict):
             raise DataError(f"{self.path}:{number}: no JSON object; delete the file, and its work is done again")
@@ -92,4 +92,7 @@ def tree_row(result: TreeResult) -> dict[str, Any]:
 def tree_from_row(row: dict[str, Any]) -> TreeResult:
     """The tree that `tree_row` wrote."""
     trajectories = tuple(from_row(item) for item in row["trajectories"])
-    return TreeResult(trajectories, TreeReport(**row["report"]))
+    report = TreeReport(**row["report"])
+    if not isinstance(report.task, int):
+        raise TypeError(f"a report of task {report.task!r}")
+    return TreeResult(trajectories, report)

@@ -168,7 +168,7 @@ def rephrase_each(
     """
     known: dict[str, list[str | None]] = {}
     if journal is not None:
-        known |= journal.read(lambda row: (row["id"], row["thoughts"]))
+        known |= journal.read(_thoughts_from_row)
     asking = _Asking(rephraser, concurrency, journal, known)
     judge = _Judge(Grounding(phrases))
 
@@ -182,6 +182,16 @@ def rephrase_each(
 
     run_async(run())
     return judge.report(asking.refused)
+
+
+def _thoughts_from_row(row: dict[str, Any]) -> tuple[str, list[str | None]]:
+    """An episode's id and thoughts, as `_Asking` notes them."""
+    name, thoughts = row["id"], row["thoughts"]
+    if not isinstance(name, str) or not isinstance(thoughts, list):
+        raise TypeError("not an episode's id with a list of thoughts")
+    if not all(thought is None or isinstance(thought, str) for thought in thoughts):
+        raise TypeError("a thought that is no text")
+    return name, thoughts
 
 
 class _Asking:
@@ -204,14 +214,15 @@ class _Asking:
         await self._stack.__aexit__(kind, error, trace)
 
     async def ask(self, episodes: Sequence[Trajectory]) -> dict[str, list[str | None]]:
-        """The thoughts for every episode."""
-        left = [item for item in episodes if item.id not in self._known]
+        """The thoughts for every episode; those that the journal has for another number of steps are asked anew."""
+        known = {item.id: self._known.get(item.id, []) for item in episodes}
+        left = [item for item in episodes if item.id not in self._known or len(known[item.id]) != len(item.steps)]
         if left and not self._entered and isinstance(self._rephraser, AbstractAsyncContextManager):
             await self._stack.enter_async_context(self._rephraser)
             self._entered = True
         answers = await map_limited(self._one, left, self._concurrency)
         found = {item.id: thoughts for item, thoughts in zip(left, answers, strict=True)}
-        return found | {item.id: self._known[item.id] for item in episodes if item.id in self._known}
+        return known | found
 
     async def _one(self, item: Trajectory) -> list[str | None]:
         found = await self._rephraser.shorten(item.steps)

@@ -26,7 +26,7 @@ from depo_lightning.trajectory import Trajectory
 
 _CHUNKS_PER_WORKER = 8  # so that the last chunks end at about the same time
 _MAX_CHUNK = 32  # so that progress is seen
-_CHUNKS_AHEAD = 2  # per worker: so many are handed out at a time, and so many results wait for earlier ones
+_CHUNKS_AHEAD = 2  # per worker: so many are handed out at a time
 
 
 @dataclass(frozen=True)

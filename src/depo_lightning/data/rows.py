@@ -73,13 +73,17 @@ class TokenRows:
 
     def __init__(self, rows: Iterable[tuple[np.ndarray, np.ndarray]]) -> None:
         """Rows as (ids, segments), each two integer arrays of one length; held as int32, handed out as int64."""
-        held = [(ids.astype(np.int32), segments.astype(np.int32)) for ids, segments in rows]
-        self.ids = np.concatenate([ids for ids, _ in held])
-        self.segments = np.concatenate([segments for _, segments in held])
-        self.lengths = np.array([len(ids) for ids, _ in held])
+        flat = array("i"), array("i")
+        facts = []
+        for ids, segments in rows:
+            for values, held in zip((ids, segments), flat, strict=True):
+                held.frombytes(values.astype(np.int32).tobytes())
+            facts.append((len(ids), int(segments.max()) + 1, int((segments != NO_SEGMENT).sum())))
+        self.ids, self.segments = (np.frombuffer(held, dtype=np.int32) for held in flat)
+        self.lengths, self.counts, self.scored = (
+            np.array(facts, dtype=np.int64).reshape(-1, 3).T.copy()
+        )  # scored: agent's
         self.starts = np.cumsum(self.lengths) - self.lengths
-        self.counts = np.array([int(segments.max()) + 1 for _, segments in held])
-        self.scored = np.array([int((segments != NO_SEGMENT).sum()) for _, segments in held])  # agent tokens
 
     def __len__(self) -> int:
         return len(self.lengths)

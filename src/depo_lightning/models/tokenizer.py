@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from typing import Any
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -39,7 +40,8 @@ def fit_tokenizer(texts: Iterable[str], phrases: Sequence[str] = (), vocab_size:
     text survives encoding and decoding.
 
     Args:
-        texts: training texts; the same texts in the same order give the same tokenizer, byte for byte.
+        texts: training texts, read twice; the same texts in the same order give the same tokenizer, byte for byte. A
+            list, or what reads a file anew each time.
         phrases: regular expressions in the common subset of Python and Oniguruma, longest first.
         vocab_size: upper bound, special tokens and the 256 bytes included.
 
@@ -49,7 +51,7 @@ def fit_tokenizer(texts: Iterable[str], phrases: Sequence[str] = (), vocab_size:
     least = len(SPECIAL_TOKENS) + _BYTES
     if vocab_size < least:
         raise ConfigError(f"model.vocab_size={vocab_size}: special tokens and bytes alone take {least}; raise it")
-    corpus = list(texts)
+    corpus = list(texts) if isinstance(texts, Iterator) else texts  # which can be read once only
     whole = _phrases_in(corpus, phrases)[: vocab_size - least]
     cut = Regex("|".join([*(f"(?:{phrase})" for phrase in phrases), _WORDS]))
     tokenizer = Tokenizer(models.BPE())
@@ -78,7 +80,7 @@ def fit_tokenizer(texts: Iterable[str], phrases: Sequence[str] = (), vocab_size:
     )
 
 
-def _phrases_in(texts: Sequence[str], phrases: Sequence[str]) -> list[str]:
+def _phrases_in(texts: Iterable[str], phrases: Sequence[str]) -> list[str]:
     """The distinct matches of the phrases, most frequent first, ties in order of the alphabet."""
     if not phrases:
         return []
@@ -87,9 +89,10 @@ def _phrases_in(texts: Sequence[str], phrases: Sequence[str]) -> list[str]:
     except re.error as error:
         raise ConfigError(f"env.phrases={list(phrases)!r}: not regular expressions: {error}") from error
     counts: Counter[str] = Counter()
-    for text, times in Counter(texts).items():  # the episodes of one search tree say much twice
-        for match in pattern.finditer(text):
-            counts[match[0]] += times
+    # The episodes of one search tree stand together and say much twice.
+    find = lru_cache(maxsize=1024)(lambda text: [match[0] for match in pattern.finditer(text)])
+    for text in texts:
+        counts.update(find(text))
     counts.pop("", None)
     return sorted(counts, key=lambda phrase: (-counts[phrase], phrase))
 

@@ -66,17 +66,19 @@ def play_parallel_each(
     shares = _shares(tasks, lambda task: origin(task)[0], workers)
     arguments = (model, renderer, make_env, settings, drafts, played)
     processes = [context.Process(target=_work, args=(share, *arguments), daemon=True) for share in shares]
-    for process in processes:
-        process.start()
     try:
+        for process in processes:
+            process.start()
         _gather(played, processes, len(tasks), keep)
     except BaseException:
         for process in processes:
-            process.kill()
+            if process.pid is not None:
+                process.kill()
         raise
     finally:
         for process in processes:
-            process.join()
+            if process.pid is not None:
+                process.join()
 
 
 def _shares(tasks: Sequence[int], env_of: Callable[[int], str], workers: int) -> list[list[int]]:
@@ -113,14 +115,14 @@ def _die_with_parent() -> None:
 
 def _gather(played: Any, processes: Sequence[Any], count: int, keep: Callable[[int, Trajectory], object]) -> None:
     while count:
+        if any(process.exitcode for process in processes):
+            raise MachineError(
+                "a rollout process died (killed, or out of memory?); set rollout.workers=1 or a smaller "
+                "rollout.batch_size"
+            )
         try:
             item = played.get(timeout=_LOOK)
         except queue.Empty:
-            if any(process.exitcode for process in processes):
-                raise MachineError(
-                    "a rollout process died (killed, or out of memory?); set rollout.workers=1 or a smaller "
-                    "rollout.batch_size"
-                ) from None
             continue
         if isinstance(item, str):
             raise MachineError(f"a rollout process failed:\n{item}")

@@ -8,12 +8,14 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
+from textwrap import indent
 from typing import TYPE_CHECKING, Any
 
 from depo_lightning.agents.account import refusal_remedy
 from depo_lightning.choices import Proposing
 from depo_lightning.config import Config, EnvConfig, MixtureConfig, TeacherConfig, trajectory_files
 from depo_lightning.envs import Split
+from depo_lightning.errors import DataError
 from depo_lightning.files import atomic
 from depo_lightning.processes import cores
 from depo_lightning.progress import bar
@@ -37,7 +39,7 @@ TREES = "trees.jsonl"
 def collect_stage(config: Config, context: Context) -> Stage:
     """The stage that fills `trajectories.jsonl`, by search or from the user's files."""
     if files := trajectory_files(config.search):
-        digests = [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
+        digests = [_sha256(file) for file in files]
         identity: dict[str, Any] = {"trajectories_sha256": digests if len(digests) > 1 else digests[0]}
         return Stage("collect", 1, identity, partial(_import, files), title="trajectories")
     identity = {
@@ -49,8 +51,17 @@ def collect_stage(config: Config, context: Context) -> Stage:
     return Stage("collect", 1, identity, partial(_search, context), title="tree search", needs=lacks)
 
 
+def _sha256(file: Path) -> str:
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
+
+
 def _import(files: list[Path], target: Path, inputs: dict[str, Path]) -> None:
-    write_jsonl(target / TRAJECTORIES, read_joined(files) if len(files) > 1 else iter_jsonl(files[0]))
+    count = write_jsonl(target / TRAJECTORIES, read_joined(files) if len(files) > 1 else iter_jsonl(files[0]))
+    if not count:
+        raise DataError(
+            f"search.trajectories: no trajectory in {', '.join(map(str, files))}; name a file that holds some"
+        )
 
 
 def _search(context: Context, target: Path, inputs: dict[str, Path]) -> None:
@@ -68,8 +79,11 @@ def _search(context: Context, target: Path, inputs: dict[str, Path]) -> None:
             make_teacher = _scripted_teacher(context.config.env, node)
         file = stack.enter_context(atomic(target / TRAJECTORIES))
         reports = _trees(context, make_teacher, lambda item: file.write(to_line(item)), journal)
-    rows = sorted((report.to_dict() for report in reports), key=lambda row: row["task"])
-    (target / REPORT).write_text(json.dumps(rows, indent=1) + "\n")
+    with (target / REPORT).open("w") as report_file:
+        for place, report in enumerate(sorted(reports, key=lambda report: report.task)):
+            report_file.write(",\n" if place else "[\n")
+            report_file.write(indent(json.dumps(report.to_dict(), indent=1), " "))
+        report_file.write("\n]\n")
 
 
 def _trees(

@@ -56,9 +56,19 @@ def tokenizer_stage(config: Config, context: Context, collected: Stage) -> Stage
 def _tokenizer(context: Context, size: int, target: Path, inputs: dict[str, Path]) -> None:
     from depo_lightning.models.tokenizer import fit_tokenizer
 
-    trajectories = iter_jsonl(inputs["trajectories"] / TRAJECTORIES)
-    texts = (message["content"] for trajectory in trajectories for message in trajectory.messages())
+    texts = _Texts(inputs["trajectories"] / TRAJECTORIES)
     fit_tokenizer(texts, _phrases(context), size).save_pretrained(target)
+
+
+class _Texts:
+    """All messages of a file's episodes; each iteration reads the file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __iter__(self) -> Iterator[str]:
+        for trajectory in iter_jsonl(self._path):
+            yield from (message["content"] for message in trajectory.messages())
 
 
 def _phrases(context: Context) -> list[str]:

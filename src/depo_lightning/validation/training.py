@@ -11,6 +11,7 @@ from depo_lightning.config import Config, Strategy, TrainerConfig
 from depo_lightning.validation.rules import COUNT, FRACTION, POSITIVE, Rule, at_least, fraction, positive, rule_faults
 
 _STAGES = ("bc", "filtered_bc", "depo")
+_THREADS = 1024
 _PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "64-true")
 
 RULES: tuple[Rule, ...] = (
@@ -40,7 +41,7 @@ TRAINER_RULES: tuple[Rule, ...] = (
         lambda value: value in _PRECISIONS,
         f"choose one of {_PRECISIONS}; weights of 16 bits, which bf16-true and 16-true train, lose most small updates",
     ),
-    ("trainer.threads", at_least(1), COUNT),
+    ("trainer.threads", lambda value: value is None or 1 <= value <= _THREADS, f"must be in 1 to {_THREADS}"),
     ("trainer.pass_tokens", at_least(1), COUNT),
     ("trainer.gradient_clip", positive, "must be a positive number, or null for none"),
 )
