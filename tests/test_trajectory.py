@@ -106,7 +106,6 @@ def test_counts_and_messages():
         (json.dumps(with_step(valid=1)), "steps[0].valid is 1; expected bool"),
         (json.dumps(with_step(action=None)), "steps[0].action is None; expected str"),
         (json.dumps(row(steps=[{"observation": "o"}])), "steps[0].thought is missing"),
-        (json.dumps(with_step(text="half \ud83d of it")), "cannot be read: a text has one half of a"),
         ('{"a": ' + "7" * 5000 + "}", "cannot be read: Exceeds the limit"),
         ("[" * 100_000, "cannot be read: maximum recursion depth"),
     ],
@@ -126,6 +125,14 @@ def test_bytes_that_are_not_text(tmp_path):
     path.write_bytes(json.dumps(to_row(BARE)).encode() + b"\n\xff\xfe\n")
     with pytest.raises(DataError, match=r"f\.jsonl:2: not UTF-8 at byte 0"):
         read_jsonl(path)
+
+
+def test_half_a_character_is_replaced(tmp_path):
+    path = tmp_path / "f.jsonl"
+    path.write_text(json.dumps(with_step(text="half \ud83d of \U0001f600")) + "\n")
+    assert read_jsonl(path)[0].steps[0].text == "half \ufffd of \U0001f600"
+    path.write_text(json.dumps(with_step(text="\U0001f600 é")) + "\n")
+    assert read_jsonl(path)[0].steps[0].text == "\U0001f600 é"
 
 
 def test_a_repeated_id(tmp_path):

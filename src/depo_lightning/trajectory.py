@@ -211,18 +211,13 @@ def _parsed(path: str | os.PathLike[str], lines: Iterable[bytes]) -> Iterator[Tr
 
 
 def _json_object(line: bytes) -> Any:
-    """What a line says.
-
-    Raises:
-        ValueError, RecursionError: it is no JSON, or such as nothing writes: half a character, a number of thousands of
-            digits, brackets in brackets without end.
-    """
-    row = json.loads(line.decode("utf-8"))
+    """What a line says; one half of a `\\ud…` pair, which is no character, becomes U+FFFD."""
+    text = line.decode("utf-8")
+    row = json.loads(text)
     if rb"\u" in line:
-        try:
-            json.dumps(row, ensure_ascii=False).encode("utf-8")
-        except UnicodeEncodeError as error:
-            raise ValueError(r"a text has one half of a \ud… pair, which is no character") from error
+        plain = json.dumps(row, ensure_ascii=False)
+        whole = plain.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        row = row if whole == plain else json.loads(whole)
     return row
 
 

@@ -163,7 +163,7 @@ def test_an_empty_file_and_half_a_character(tmp_path: Path, capsys: pytest.Captu
     write_jsonl(file, [played(1, ["Action: turn left"])])
     file.write_text(file.read_text(encoding="utf-8").replace("Action: turn left", "\\ud800 Action: turn left"))
     assert main([str(tmp_path)]) == 0
-    assert "? Action: turn left" in (tmp_path / "replay.html").read_text(encoding="utf-8")
+    assert "\ufffd Action: turn left" in (tmp_path / "replay.html").read_text(encoding="utf-8")
 
 
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
