@@ -19,6 +19,7 @@ from depo_lightning.progress import bar, console
 from depo_lightning.stages.context import EPISODES, Context, settings, write_stats
 from depo_lightning.stages.drafts import of_evaluations
 from depo_lightning.stages.identity import rollout_identity, server_identity
+from depo_lightning.stages.kept import KeptEpisodes
 from depo_lightning.stages.served import served_episodes
 from depo_lightning.store import Stage
 from depo_lightning.trajectory import Trajectory, from_row, to_line, to_row
@@ -37,7 +38,8 @@ def _evaluate(context: Context, name: str, target: Path, inputs: dict[str, Path]
     config = context.config
     split = Split(config.rollout.split)
     count = config.rollout.test_tasks if split is Split.TEST else config.rollout.validation_tasks
-    tasks = context.make_env().tasks(split, count)
+    env = context.make_env()
+    tasks = env.tasks(split, count)
     tokens = outgrown = 0
     with bar(f"{split} episodes", len(tasks)) as advance, atomic(target / EPISODES) as file:
 
@@ -53,13 +55,19 @@ def _evaluate(context: Context, name: str, target: Path, inputs: dict[str, Path]
         else:
             known = target.parents[1] / "evaluate"
             drafts = of_evaluations(known, rollout_identity(config, split), inputs)
-            ordered = InOrder(tasks, write)
+            ordered, kept = InOrder(tasks, write), KeptEpisodes(target)
+            left = {env.origin(task): task for task in tasks}
+            for episode in kept:
+                if (task := left.pop((episode.env, episode.task), None)) is not None:
+                    ordered.put(task, episode)
+                    advance()
 
             def keep(task: int, episode: Trajectory) -> None:
+                kept.add(episode)
                 ordered.put(task, episode)
                 advance()
 
-            _play_locally(config, context, inputs["policy"], tasks, drafts, keep)
+            _play_locally(config, context, inputs["policy"], list(left.values()), drafts, keep)
     write_stats(target, tokens)
     _tell_outgrown(outgrown, len(tasks), config.rollout.max_context)
 

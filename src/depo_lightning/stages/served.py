@@ -1,18 +1,16 @@
-"""evaluate, by a server: what has been played is kept, so that a stopped evaluation goes on with the other tasks."""
+"""evaluate, by a server, which plays the policies under their names."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 from depo_lightning.config import ServerRolloutConfig
-from depo_lightning.errors import DataError, MachineError
-from depo_lightning.stages.context import EPISODES, Context, settings
+from depo_lightning.errors import MachineError
+from depo_lightning.stages.context import Context, settings
 from depo_lightning.stages.identity import served_name
-from depo_lightning.store import PROGRESS
-from depo_lightning.trajectory import Status, Trajectory, from_row, to_row
+from depo_lightning.stages.kept import KeptEpisodes
+from depo_lightning.trajectory import Status, Trajectory
 
 
 def served_episodes(
@@ -32,7 +30,7 @@ def served_episodes(
         policy: its name in the table.
         source: its directory in the store; its tokenizer counts.
         tasks: to play, in the order of the result.
-        target: of the stage; what has been played is kept in its `PROGRESS`.
+        target: of the stage; what has been played is kept there.
         advance: called once per episode.
 
     Raises:
@@ -46,16 +44,15 @@ def served_episodes(
     model, adapter = served_name(server, policy), None
     if server.load_adapters and (source / "adapter_config.json").exists():
         model, adapter = f"{policy}-{target.name}", source  # no other evaluation has the name, so none unloads it
-    kept = _Kept(target / PROGRESS / EPISODES)
+    kept = KeptEpisodes(target)
     env = context.make_env()
     origin = {task: env.origin(task) for task in tasks}
-    episodes = {(episode.env, episode.task): episode for episode in kept.read()}
+    episodes = {(episode.env, episode.task): episode for episode in kept}
     for _ in episodes:
         advance()
 
     def ended(episode: Trajectory) -> None:
-        if episode.status is not Status.CRASHED:
-            kept.add(episode)
+        kept.add(episode)
         advance()
 
     played = play_on_server(
@@ -72,23 +69,3 @@ def served_episodes(
         first = episodes[origin[tasks[0]]].error
         raise MachineError(f"{policy}: all {len(tasks)} episodes crashed; the first: {first}")
     return [episodes[origin[task]] for task in tasks]
-
-
-class _Kept:
-    """Episodes in a file that grows by a line at a time; a line that was not finished is none."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def read(self) -> list[Trajectory]:
-        found = []
-        with suppress(FileNotFoundError):
-            for line in self._path.read_text(encoding="utf-8", errors="replace").splitlines():
-                with suppress(ValueError, DataError):
-                    found.append(from_row(json.loads(line)))
-        return found
-
-    def add(self, episode: Trajectory) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write("\n" + json.dumps(to_row(episode)))  # a torn line before it does not swallow this one
