@@ -53,8 +53,9 @@ class Comparison:
         self.case, self.settings, self.search, self.facts = case, settings, search, facts
 
     def rows(self) -> list[Row]:
-        """Search for TRL's best settings, then measure by turns."""
+        """Search for the best settings of both, then measure by turns."""
         best = self.best_settings()
+        self.ours["precision"] = self.best_precision()
         ours: list[Run] = []
         more: list[Run] = []
         small: list[Run] = []
@@ -104,6 +105,7 @@ class Comparison:
         seconds: Callable[[Run, str], float],
         target: float | None = None,
     ) -> Row:
+        precision = {"32-true": "fp32", "bf16-mixed": "bf16"}[self.ours["precision"]]
         return Row(
             "training",
             f"{self.case}: {what}",
@@ -115,7 +117,7 @@ class Comparison:
             ours_mib=max(run["reference"]["mib"] if seconds is _reference else run["mib"] for run in ours),
             peer_mib=None if seconds is _reference else max(run["mib"] for run in peer),
             target=target,
-            note=_cpu_ratio(ours, peer, seconds),
+            note=f"{_cpu_ratio(ours, peer, seconds)}; ours in {precision}",
         )
 
     def best_settings(self) -> dict[str, Any]:
@@ -141,8 +143,19 @@ class Comparison:
             best = other if self._try(other)[0] < seconds else best
         return best
 
+    def best_precision(self) -> str:
+        """Our precision: bf16 on a GPU; on a CPU the faster one, as for TRL, whose defaults are bf16 everywhere."""
+        if self.settings.device == "cuda" or self.search is None:
+            return str(self.ours["precision"])
+        return min(("32-true", "bf16-mixed"), key=lambda name: self._search("kto_ours", {"precision": name})[0])
+
     def _try(self, tuned: dict[str, Any]) -> tuple[float, float]:
-        result = workers.call("kto_trl", self.peer | tuned | {"samples": str(self.search)}, self.settings.threads)
+        return self._search("kto_trl", tuned)
+
+    def _search(self, module: str, changes: dict[str, Any]) -> tuple[float, float]:
+        """Seconds and MiB of one run over the fewer samples."""
+        spec = (self.ours if module == "kto_ours" else self.peer) | changes | {"samples": str(self.search)}
+        result = workers.call(module, spec, self.settings.threads)
         clock = "seconds" if self.settings.device == "cuda" else "cpu_seconds"  # one run each must decide
         return result[clock], result["mib"]
 

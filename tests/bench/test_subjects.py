@@ -185,6 +185,7 @@ def test_a_comparison_with_trl_from_end_to_end(tmp_path: Path) -> None:
     comparison = Comparison("small", Settings(1), model, tmp_path, tmp_path, tmp_path, facts, {})
     rows = comparison.rows()
     assert [item.target for item in rows] == [8, 4, None, None, None]
+    assert all(item.note.endswith(("; ours in fp32", "; ours in bf16")) for item in rows)
     assert all(figure > 0 for item in rows for figure in item.ours + item.peer)
     best = comparison.best_settings()
     run = {"seconds": 1.0}
