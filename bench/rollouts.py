@@ -1,7 +1,8 @@
 """Rollouts against `generate` of transformers: a dynamic cache, and every turn computes the whole conversation again.
 
-The peer gets what ours gets: environment, renderer, settings, one thread. It plays one episode at a time, or a batch
-whose episodes take their turns together, padded on the left, at the batch size that suits it best.
+The peer gets what ours gets: environment, renderer, settings, threads. It plays one episode at a time, or a batch whose
+episodes take their turns together, padded on the left, at the batch size that suits it best. Of several threads ours
+makes as many processes, as an evaluation does; the peer hands them to torch.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from bench.table import Row, number
 from bench.workers import Clock, PeakMemory
 from depo_lightning import envs
 from depo_lightning.agents.chat import ChatRenderer
-from depo_lightning.rollouts import RolloutSettings, play
+from depo_lightning.rollouts import RolloutSettings, play_parallel
 from depo_lightning.rollouts.episode import Episode
 from depo_lightning.stages import policies
 from depo_lightning.trajectory import Trajectory
@@ -95,14 +96,21 @@ def compare(game: Game, peer_episodes: int, episodes: int, batch: int, settings:
         cpu[name].append(tokens / seconds["cpu_seconds"])
         return tokens / seconds["seconds"]
 
-    tasks = game.tasks(episodes)
+    tasks, workers = game.tasks(episodes), settings.threads
+
+    def played_by_us() -> list[Trajectory]:
+        return play_parallel(game.model, game.renderer, game.make_env, tasks, game.rollout, workers)
+
     ours, peer = alternate(
-        lambda: rate("ours", lambda: play(game.model, game.renderer, game.make_env, tasks, game.rollout)),
+        lambda: rate("ours", played_by_us),
         lambda: rate("peer", lambda: generate(game, tasks[:peer_episodes], batch)),
         1 if peer_episodes == EPISODES else settings.repetitions,
     )
     greedy = game.rollout.temperature == 0
-    notes = [] if settings.device == "cuda" else [f"{number(median(cpu['ours']) / median(cpu['peer']))}× by CPU time"]
+    several = settings.device == "cpu" and workers > 1  # processes, whose time and memory no clock here sees
+    notes = [f"ours in {workers} processes"] if several else []
+    if settings.device == "cpu" and not several:
+        notes = [f"{number(median(cpu['ours']) / median(cpu['peer']))}× by CPU time"]
     if greedy:
         equal = sum(texts(a) == texts(b) for a, b in zip(played["ours"], played["peer"], strict=False))
         notes.append(f"{equal} of {peer_episodes} episodes equal")
@@ -113,7 +121,7 @@ def compare(game: Game, peer_episodes: int, episodes: int, batch: int, settings:
         ours=ours,
         peer=peer,
         peer_name=f"generate, batch {batch}",
-        ours_mib=mib["ours"],
+        ours_mib=None if several else mib["ours"],
         peer_mib=mib["peer"],
         target=TARGET,
         note="; ".join(notes),

@@ -14,8 +14,9 @@ from bench.kto_comparison import Comparison
 from bench.scaling import Point, row
 from bench.settings import Settings
 from bench.tree_data import SAMPLES, choose, labelled_trees, load_samples
+from tests.rollouts.world import MODEL, RENDERER, SETTINGS, FakeEnv
 
-from bench import commands, grid, scaling
+from bench import commands, grid, rollouts, scaling
 from depo_lightning.data import PreferenceSample
 from depo_lightning.models import fit_tokenizer
 from depo_lightning.trajectory import Label, Source, Step, Trajectory
@@ -165,6 +166,14 @@ def test_every_stage_is_scaled(fake_runs: list[list[str]]) -> None:
     assert rows[0].what == "collect: 384, 1536, 6144 episodes"
     assert all(len(item.ours) == len(item.peer) == 2 for item in rows)
     assert rows[0].ours == pytest.approx([0.5, 0.5])  # the fake CPU time is one second a tree, of two episodes
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_rollouts_say_what_generate_says(threads: int) -> None:
+    game = rollouts.Game(MODEL, RENDERER, FakeEnv, replace(SETTINGS, temperature=0.0))
+    row = rollouts.compare(game, 8, 8, 4, Settings(1, threads=threads))
+    assert "8 of 8 episodes equal" in row.note
+    assert ("2 processes" in row.note) == (row.ours_mib is None) == (threads == 2)
 
 
 @pytest.mark.slow
