@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
+from torch.nn.functional import scaled_dot_product_attention
 from transformers import (
     DeepseekV3Config,
     DeepseekV3ForCausalLM,
@@ -27,7 +28,7 @@ from transformers import (
 from depo_lightning.data import Packing, PreferenceData, PreferenceSample
 from depo_lightning.data.packing import Branch, pack
 from depo_lightning.errors import ConfigError
-from depo_lightning.modules import Compute, PackedBatch, passes, policy_logps
+from depo_lightning.modules import Compute, PackedBatch, attention, passes, policy_logps
 from depo_lightning.modules.attention import supports_packing
 from depo_lightning.modules.packed import visible
 from depo_lightning.modules.passes import packed_logps
@@ -156,6 +157,30 @@ def test_sharing_prefixes_changes_neither_log_probabilities_nor_gradients(
             assert torch.allclose(branches, pairs, rtol=tolerance, atol=tolerance)
             assert not branches.requires_grad
             assert worst(gradients(model, logps), slopes) < tolerance
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+@pytest.mark.parametrize("name", MODELS)
+def test_a_gpus_kernels_are_asked_for_the_same(name: str, checkpointing: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = set()
+
+    def watched(query: torch.Tensor, key: torch.Tensor, *others: Any, **options: Any) -> torch.Tensor:
+        asked.add((options["attn_mask"] is not None, options["enable_gqa"], options["is_causal"]))
+        return scaled_dot_product_attention(query, key, *others, **options)
+
+    model, data = in_precision(MODELS[name](), torch.float64), forest(0)
+    expected, pairs = padded(model, data)
+    slopes = gradients(model, expected)
+    monkeypatch.setattr(attention, "_on_cpu", lambda states: False)
+    monkeypatch.setattr(attention, "scaled_dot_product_attention", watched)
+    if checkpointing:
+        model.gradient_checkpointing_enable({"use_reentrant": False})
+    logps, branches = packed_logps(model, packed(data, Packing()))
+    assert torch.allclose(logps, expected, rtol=1e-9, atol=1e-9)
+    assert torch.allclose(branches, pairs, rtol=1e-9, atol=1e-9)
+    assert worst(gradients(model, logps), slopes) < 1e-9
+    # (mask, grouped heads, causal): with a mask and grouped heads, only the slow kernel is left
+    assert asked == {(True, False, False), (False, True, True), (False, True, False)}
 
 
 def test_values_may_be_narrower_than_keys() -> None:

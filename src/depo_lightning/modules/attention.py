@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex_attention
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
+from transformers.integrations.sdpa_attention import repeat_kv
 
 from depo_lightning.errors import ConfigError
 from depo_lightning.modules.packed import Stretch, lower_right, visible
@@ -203,22 +204,40 @@ def _parts(
 ) -> Iterator[_Part]:
     """Compute attention part by part, each with a graph of its own where gradients are wanted."""
     offset = key.shape[2] - query.shape[2]  # tokens of the base
-    grouped = query.shape[1] != key.shape[1]
     for stretch in layout.stretches:
         keys, values = (_path(states, stretch) for states in (key, value))
-        for start, stop in _chunks(stretch, query.device):
+        for start, stop in _chunks(stretch, query):
             seen = stretch.shared + stop - stretch.start
             place = slice(start - offset, stop - offset)
             parts = query[:, :, place], keys[:, :, :seen], values[:, :, :seen]
             q, k, v = (part.detach().requires_grad_(wanted) for part in parts)
-            mask = layout.mask(stop - start, seen, query)
             with torch.set_grad_enabled(wanted), autocast():
-                result = scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=scale, enable_gqa=grouped)
+                result = _attend(q, k, v, layout, scale)
             yield _Part(stretch, place, (q, k, v), result)
 
 
-def _chunks(stretch: Stretch, device: torch.device) -> Iterator[tuple[int, int]]:
-    size = _CHUNK if device.type == "cpu" else stretch.stop - stretch.start
+def _attend(query: Tensor, key: Tensor, value: Tensor, layout: Layout, scale: float | None) -> Tensor:
+    """Attention of queries at the end of the keys, each of which sees all up to itself.
+
+    A GPU's fast kernels take a mask or grouped heads, but not both: what starts a path needs no mask there, and where
+    there is one, heads are repeated.
+    """
+    causal = query.shape[2] == key.shape[2] and not _on_cpu(query)
+    mask = None if causal else layout.mask(query.shape[2], key.shape[2], query)
+    groups = query.shape[1] // key.shape[1]
+    if mask is not None and not _on_cpu(query):
+        key, value, groups = repeat_kv(key, groups), repeat_kv(value, groups), 1
+    return scaled_dot_product_attention(
+        query, key, value, attn_mask=mask, is_causal=causal, scale=scale, enable_gqa=groups > 1
+    )
+
+
+def _on_cpu(states: Tensor) -> bool:
+    return states.device.type == "cpu"
+
+
+def _chunks(stretch: Stretch, query: Tensor) -> Iterator[tuple[int, int]]:
+    size = _CHUNK if _on_cpu(query) else stretch.stop - stretch.start
     for start in range(stretch.start, stretch.stop, size):
         yield start, min(start + size, stretch.stop)
 
