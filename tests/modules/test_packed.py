@@ -183,6 +183,29 @@ def test_a_gpus_kernels_are_asked_for_the_same(name: str, checkpointing: bool, m
     assert asked == {(True, False, False), (False, True, True), (False, True, False)}
 
 
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_on_a_cpu_attention_stays_out_of_autocast(checkpointing: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    dtypes = []
+
+    def watched(*states: torch.Tensor, **options: Any) -> torch.Tensor:
+        result = scaled_dot_product_attention(*states, **options)
+        dtypes.append({result.dtype, *(part.dtype for part in states)})
+        return result
+
+    model, data = with_lora(llama()).train(), forest(0)
+    expected, _ = padded(model, data)
+    slopes = gradients(model, expected)
+    monkeypatch.setattr(attention, "scaled_dot_product_attention", watched)
+    if checkpointing:
+        model.gradient_checkpointing_enable({"use_reentrant": False})
+    with torch.autocast("cpu", torch.bfloat16):
+        logps, _ = packed_logps(model, packed(data, Packing()))
+    found = gradients(model, logps)
+    assert all(kinds == {torch.float32} for kinds in dtypes)
+    assert torch.allclose(logps, expected, rtol=0.02)
+    assert 1e-5 < worst(found, slopes) < 0.1  # linear layers compute in 16 bits
+
+
 def test_values_may_be_narrower_than_keys() -> None:
     widths = {"kv_lora_rank": 8, "q_lora_rank": 8, "qk_rope_head_dim": 4, "qk_nope_head_dim": 8, "v_head_dim": 6}
     dense = DeepseekV3Config(**{**SHAPE, "num_key_value_heads": 4, **widths, "first_k_dense_replace": 2})
