@@ -6,9 +6,9 @@ pairs of tokens that see each other, however many trees a pass holds. No mask of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from functools import cache, partial
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -20,6 +20,7 @@ from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import repeat_kv
 
 from depo_lightning.errors import ConfigError
+from depo_lightning.kernels import without_plans
 from depo_lightning.modules.packed import Stretch, lower_right, visible
 
 NAME = "depo_packed"
@@ -85,7 +86,8 @@ def packed_attention(model: Any) -> Iterator[None]:
     before = model.config._attn_implementation
     model.set_attn_implementation(NAME)
     try:
-        yield
+        with without_plans():
+            yield
     finally:
         model.set_attn_implementation(before)
 
@@ -118,6 +120,8 @@ def _attention(
     assert layout is not None
     if asked := [name for name in _BEYOND if kwargs.get(name) is not None] + ["dropout"] * bool(kwargs.get("dropout")):
         raise ConfigError(f"trainer.packing=prefix: the model's attention has {asked}; set trainer.packing=padding")
+    if torch.is_autocast_enabled(query.device.type):
+        query, key, value = (states.to(_precision(query.device)) for states in (query, key, value))
     layer: Any = module.layer_idx
     if layout.keep:
         layout.kept[layer] = key.detach(), value.detach()
@@ -128,14 +132,12 @@ def _attention(
         flex = _compiled_flex_attention() if query.is_cuda else flex_attention
         grouped, mask = query.shape[1] != key.shape[1], layout.block_mask(layout.exits)
         return flex(query, key, value, block_mask=mask, scale=scaling, enable_gqa=grouped).transpose(1, 2), None
-    if _on_cpu(query) and torch.is_autocast_enabled("cpu"):
-        query, key, value = (states.float() for states in (query, key, value))
     return _PackedAttention.apply(query, key, value, layout, scaling).transpose(1, 2), None
 
 
 @cache
 def _compiled_flex_attention() -> Any:
-    return torch.compile(flex_attention)
+    return torch.compile(flex_attention, dynamic=True)  # hardly two passes are of one size
 
 
 AttentionInterface.register(NAME, _attention)
@@ -147,14 +149,13 @@ class _PackedAttention(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, layout: Layout, scale: float | None) -> Tensor:
         ctx.layout, ctx.scale, ctx.shapes, ctx.parts = layout, scale, (query.shape, key.shape, value.shape), None
-        ctx.autocast = _autocast(query.device.type)
         wanted = any(ctx.needs_input_grad)
         if wanted and layout.checkpointing:
             ctx.save_for_backward(query, key, value)
         elif wanted:
             ctx.parts = []
         output = query.new_empty(*query.shape[:-1], value.shape[-1])  # values may be of another width than queries
-        for part in _parts(query, key, value, layout, scale, ctx.autocast, ctx.parts is not None):
+        for part in _parts(query, key, value, layout, scale, ctx.parts is not None):
             output[:, :, part.queries] = part.result.detach()
             if ctx.parts is not None:
                 ctx.parts.append(part)
@@ -167,16 +168,17 @@ class _PackedAttention(torch.autograd.Function):
             if not saved:
                 raise RuntimeError("packed attention keeps its graph for one backward pass only")
             query, key, value = saved
-            parts: Iterable[_Part] = _parts(query, key, value, ctx.layout, ctx.scale, ctx.autocast, True)
+            parts: Iterable[_Part] = _parts(query, key, value, ctx.layout, ctx.scale, True)
         else:
             parts, ctx.parts = ctx.parts, None
-        queries, keys, values = (gradient.new_zeros(shape) for shape in ctx.shapes)
+        wide = torch.promote_types(gradient.dtype, torch.float32)  # sums of many parts
+        queries, keys, values = (gradient.new_zeros(shape, dtype=wide) for shape in ctx.shapes)
         for part in parts:
             own, seen_keys, seen_values = torch.autograd.grad(part.result, part.inputs, gradient[:, :, part.queries])
             queries[:, :, part.queries] = own
             _add(keys, seen_keys, part.stretch)
             _add(values, seen_values, part.stretch)
-        return queries, keys, values, None, None
+        return *(sums.to(gradient.dtype) for sums in (queries, keys, values)), None, None
 
 
 class _Part(NamedTuple):
@@ -188,16 +190,9 @@ class _Part(NamedTuple):
     result: Tensor
 
 
-def _autocast(device: str) -> Callable[[], AbstractContextManager[Any]]:
-    """Autocast as it is now, to be entered later: a backward pass knows nothing of it.
-
-    On a CPU attention stays out of it: the backward of its kernel is three times slower in 16 bits than in 32.
-    """
-    if not torch.is_autocast_enabled(device):
-        return nullcontext
-    if device == "cpu":
-        return partial(torch.autocast, device, enabled=False)
-    return partial(torch.autocast, device, torch.get_autocast_dtype(device))
+def _precision(device: torch.device) -> torch.dtype:
+    """What attention computes in under autocast; on a CPU its kernel's backward is three times slower in 16 bits."""
+    return torch.float32 if device.type == "cpu" else torch.get_autocast_dtype(device.type)
 
 
 def _parts(
@@ -206,7 +201,6 @@ def _parts(
     value: Tensor,
     layout: Layout,
     scale: float | None,
-    autocast: Callable[[], AbstractContextManager[Any]],
     wanted: bool,
 ) -> Iterator[_Part]:
     """Compute attention part by part, each with a graph of its own where gradients are wanted."""
@@ -218,7 +212,7 @@ def _parts(
             place = slice(start - offset, stop - offset)
             parts = query[:, :, place], keys[:, :, :seen], values[:, :, :seen]
             q, k, v = (part.detach().requires_grad_(wanted) for part in parts)
-            with torch.set_grad_enabled(wanted), autocast():
+            with torch.set_grad_enabled(wanted), torch.autocast(query.device.type, enabled=False):
                 result = _attend(q, k, v, layout, scale)
             yield _Part(stretch, place, (q, k, v), result)
 

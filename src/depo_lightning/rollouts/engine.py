@@ -17,6 +17,7 @@ from torch import nn
 
 from depo_lightning.agents.chat import ChatRenderer
 from depo_lightning.envs.base import TextEnv
+from depo_lightning.kernels import without_plans
 from depo_lightning.rollouts.bands import Band, Row, make_bands, pass_width
 from depo_lightning.rollouts.cache import States
 from depo_lightning.rollouts.decoder import Decoder
@@ -276,7 +277,7 @@ def _playing(model: nn.Module) -> Iterator[None]:
     was_training = model.training
     model.eval()
     try:
-        with torch.inference_mode():
+        with torch.inference_mode(), without_plans():
             yield
     finally:
         model.train(was_training)
