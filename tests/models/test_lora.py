@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -95,6 +96,32 @@ def test_adapter_round_trip(tmp_path: Path) -> None:
     torch.testing.assert_close(logits(ours), expected, atol=1e-5, rtol=1e-4)
     assert AutoTokenizer.from_pretrained(adapter).chat_template == TOKENIZER.chat_template
     assert not (adapter / "README.md").exists()
+
+
+def test_a_small_change_of_16_bit_weights_is_not_rounded_away(tmp_path: Path) -> None:
+    base = tiny().to(torch.bfloat16)
+    save_policy(base, TOKENIZER, tmp_path / "base")
+    model = add_lora(base, LoraSettings(rank=4), seed=1)
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "lora_B" in name:
+                parameter.copy_(2e-5 * torch.randn(parameter.shape, generator=generator))
+    save_policy(model, TOKENIZER, tmp_path / "adapter", base="../base")
+
+    def change(policy: Any) -> torch.Tensor:
+        """Of the first query projection's weights, in exact arithmetic."""
+        layer = policy.get_decoder().layers[0].self_attn.q_proj
+        start = tiny().to(torch.bfloat16).model.layers[0].self_attn.q_proj.weight.double()
+        whole = layer.weight.double() - start
+        return whole + layer.get_delta_weight("default").double() if hasattr(layer, "get_delta_weight") else whole
+
+    found, _ = load_policy(tmp_path / "adapter")
+    expected = change(model)
+    assert expected.norm() > 0
+    torch.testing.assert_close(change(found), expected)
+    rounded = change(model.merge_and_unload())
+    assert (rounded - expected).norm() > 0.2 * expected.norm()  # what is avoided
 
 
 def test_a_base_beside_the_adapter_is_found_after_both_moved(tmp_path: Path) -> None:

@@ -114,8 +114,11 @@ def save_policy(
     (target / _ADAPTER).write_text(json.dumps(config, indent=2, sort_keys=True), encoding="utf-8")
 
 
-def load_policy(path: str | Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """Read what `save_policy` wrote: the model in evaluation mode, adapters merged into it, and the tokenizer.
+def load_policy(path: str | Path) -> tuple[PreTrainedModel | PeftModel, PreTrainedTokenizerBase]:
+    """Read what `save_policy` wrote: the model in evaluation mode, and the tokenizer.
+
+    Adapters are merged into weights of 32 bits. Those of 16 bits would round most of a small change away, so there the
+    adapters stay beside them, as they were trained.
 
     Raises:
         DataError: the directory holds no policy, or its adapter names no base model that exists here.
@@ -124,12 +127,14 @@ def load_policy(path: str | Path) -> tuple[PreTrainedModel, PreTrainedTokenizerB
     if not (source / _ADAPTER).is_file():
         if not (source / _FULL).is_file():
             raise DataError(f"{source}: holds no policy; expected {_FULL} or {_ADAPTER}")
-        model = AutoModelForCausalLM.from_pretrained(source)
+        model: Any = AutoModelForCausalLM.from_pretrained(source)
     else:
         from peft import PeftModel
 
-        adapted = PeftModel.from_pretrained(_load_base(source), str(source))
-        model = adapted.merge_and_unload()
+        base = _load_base(source)
+        model = PeftModel.from_pretrained(base, str(source))
+        if torch.finfo(base.dtype).bits >= 32:
+            model = model.merge_and_unload()
     return model.eval(), AutoTokenizer.from_pretrained(source)
 
 

@@ -24,8 +24,8 @@ warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*")  # Tr
 hf_logging.disable_progress_bar()  # loading takes milliseconds here; the stages have bars of their own
 
 
-def load_policy(path: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """The policy that a stage saved, ready to play.
+def load_policy(path: Path) -> tuple[Any, PreTrainedTokenizerBase]:
+    """The policy that a stage saved, ready to play; see `models.load_policy`.
 
     Raises:
         DataError: its files are damaged.
