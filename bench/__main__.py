@@ -44,7 +44,8 @@ def run_subject(name: str, settings: Settings, outcome: Outcome, package: str = 
     """Measure one subject; whatever is wrong with it, the others still get their turn."""
     began = time.perf_counter()
     try:
-        outcome.rows += importlib.import_module(f"{package}.{name}").measure(settings)
+        for row in importlib.import_module(f"{package}.{name}").measure(settings):
+            outcome.rows.append(row)  # one by one: what fails later leaves what was measured before
     except Unavailable as reason:
         outcome.left_out[name] = str(reason)
     except ModuleNotFoundError as error:
@@ -77,6 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--store", type=Path, help="a store with finished stages of the default configuration")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of each measured process (default: 1)")
+    parser.add_argument("--case", default="", help="of training: only the cases whose name holds this")
     parser.add_argument("--json", type=Path, help="write all repetitions, versions and the machine to this file")
     parser.add_argument("--markdown", action="store_true", help="print the table in Markdown")
     options = parser.parse_args(arguments)
@@ -85,7 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if faults := _faults(options):
         parser.error("; ".join(faults))
     store = options.store and options.store.absolute()
-    settings = Settings(options.repetitions, options.quick, options.device, store, options.threads)
+    settings = Settings(options.repetitions, options.quick, options.device, store, options.threads, options.case)
     machine, outcome = describe(settings.device), Outcome()
     progress = Console(stderr=True)
     for name in options.subjects or subjects():

@@ -20,7 +20,7 @@ from depo_lightning.choices import Grouping
 from depo_lightning.config import TinyConfig
 from depo_lightning.data import Packing, SftDataModule
 from depo_lightning.modules import OptimizerSettings, policy_logps
-from depo_lightning.modules.optim import configure
+from depo_lightning.modules.optim import configure, parameter_groups
 from depo_lightning.modules.scoring import score
 from depo_lightning.objectives import bc_loss
 from depo_lightning.stages import policies
@@ -44,9 +44,10 @@ def train(data: SuccessData, grouping: Grouping, batch_tokens: int, seed: int, d
     """One epoch with the default configuration's rate and warm-up."""
     model: Any = policies.new_model(TinyConfig(), data.tokenizer, seed)
     model.to(device).train()
+    settings = OptimizerSettings(lr=LEARNING_RATE)
     module = SftDataModule(data.train, batch_tokens, seed, PACKING, grouping, data.train_tasks)
     plan = module.plan(np.random.default_rng(seed))
-    configured = configure(model, OptimizerSettings(lr=LEARNING_RATE), len(plan))
+    configured = configure(parameter_groups(model, settings), settings, len(plan))
     optimizer, schedule = configured["optimizer"], configured["lr_scheduler"]["scheduler"]
     tokens = 0
     for indices in plan:

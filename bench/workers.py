@@ -23,11 +23,16 @@ class WorkerError(RuntimeError):
     """A measured process ended without a result."""
 
 
+class OutOfMemory(WorkerError):
+    """It asked for more memory than a GPU has."""
+
+
 def call(module: str, spec: dict[str, Any], threads: int = 1) -> dict[str, Any]:
     """Run `python -m bench.<module>` on `spec` and return what it hands to `answer`.
 
     Raises:
         WorkerError: it failed; its last lines are in the message.
+        OutOfMemory: so it did, of that.
     """
     variables = {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
     offline = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "TQDM_DISABLE": "1"}
@@ -40,7 +45,8 @@ def call(module: str, spec: dict[str, Any], threads: int = 1) -> dict[str, Any]:
     answers = [row[len(_MARK) :] for row in done.stdout.splitlines() if row.startswith(_MARK)]
     if done.returncode or not answers:
         said = "\n".join((done.stdout + done.stderr).splitlines()[-12:])
-        raise WorkerError(f"{module} ended with code {done.returncode}:\n{said}")
+        kind = OutOfMemory if "OutOfMemoryError" in done.stderr else WorkerError
+        raise kind(f"{module} ended with code {done.returncode}:\n{said}")
     result: dict[str, Any] = json.loads(answers[-1])
     print(f"  {module}: {json.dumps(result)}", file=sys.stderr, flush=True)
     return result

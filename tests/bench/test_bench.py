@@ -6,13 +6,16 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from bench.alternate import alternate
+from bench.kto_comparison import Comparison
 from bench.settings import Settings, Unavailable
 from bench.table import Row, markdown_table, number, rich_table
 
 from bench import __main__ as command
+from bench import kto_comparison, training, workers
 
 FAST = Row("training", "epoch", "s", [2.0, 1.0, 4.0], [8.0, 9.0, 10.0], "TRL", higher_is_better=False, target=8)
 ALONE = Row("startup", "--help", "s", [1.5], [], higher_is_better=False, note="a | b")
@@ -86,6 +89,41 @@ def test_a_subject_that_cannot_run_leaves_the_others_their_turn(package: str) ->
     assert outcome.left_out["unfit"] == "needs a store"
     assert "no_such_package" in outcome.left_out["lacking"]
     assert [row.subject for row in outcome.rows] == ["good"]
+
+
+def test_what_fails_later_leaves_what_was_measured_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    def measure(settings: Settings) -> Iterator[Row]:
+        yield FAST
+        raise RuntimeError("out of memory")
+
+    outcome = command.Outcome()
+    monkeypatch.setattr(training, "measure", measure)
+    command.run_subject("training", Settings(), outcome)
+    assert (outcome.rows, outcome.failed) == ([FAST], {"training": "RuntimeError: out of memory"})
+
+
+def test_what_does_not_fit_is_tried_again_smaller(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    tried: list[tuple[str, int, bool]] = []
+
+    def call(module: str, spec: dict[str, Any], threads: int) -> dict[str, Any]:
+        options = {"per_device_train_batch_size": 8, "gradient_checkpointing": True} | spec.get("options", {})
+        tried.append((module, options["per_device_train_batch_size"], options["gradient_checkpointing"]))
+        whole = spec["samples"] == str(tmp_path / "whole")
+        if module == "kto_trl" and not options["gradient_checkpointing"] and (tried[-1][1] > 2 or whole):
+            raise workers.OutOfMemory("CUDA out of memory")
+        used = {"seconds": 1.0, "cpu_seconds": 1.0, "mib": 1e9}
+        return {**used, "reference": used}
+
+    monkeypatch.setattr(workers, "call", call)
+    monkeypatch.setattr(kto_comparison, "_free_mib", lambda device: 0.0)
+    monkeypatch.setattr(Comparison, "throughput", lambda *_: [])
+    facts = {"episodes": 2, "rows": 4, "row_tokens": 100}
+    data = (tmp_path / "whole", tmp_path / "search")
+    case = Comparison("7B", Settings(1, quick=True, device="cuda"), {"shape": {}}, tmp_path, *data, facts, {})
+    rows = case.rows()
+    peers = [attempt[1:] for attempt in tried if attempt[0] == "kto_trl"]
+    assert peers == [(8, False), (4, False), (2, False), (8, True), (2, False), (1, False), (1, True)]
+    assert rows[1].peer_name == "TRL, best: batch 1, bf16, by length, checkpointing"
 
 
 def test_json_holds_every_repetition() -> None:
