@@ -90,7 +90,8 @@ class Comparison:
                     return workers.call("kto_trl", self.peer | best, self.settings.threads)
                 except workers.OutOfMemory:
                     best.update(_smaller(best))
-                    small.clear()  # ours had another batch
+                    tuned.clear()  # of other settings
+                    small.clear()  # of another batch of ours
 
         alternate(run_ours, run_peer, self.settings.repetitions)
         data = "{episodes} episodes, {rows} steps, {row_tokens} tokens".format(**self.facts)
@@ -104,7 +105,7 @@ class Comparison:
         ]
         if more:
             rows.append(self._row("KTO epoch, as many mismatched pairs as TRL", more, tuned, "TRL, best", _epoch))
-        if len(small) == len(tuned):
+        if small:
             what = f"KTO epoch, batch of {_batch(best)} trajectories"
             rows.append(self._row(what, small, tuned, "TRL, best", _epoch))
         return rows + (self.throughput(ours, tuned, best) if self.settings.device == "cuda" else [])
@@ -118,6 +119,8 @@ class Comparison:
         seconds: Callable[[Run, str], float],
         target: float | None = None,
     ) -> Row:
+        count = min(len(ours), len(peer))  # less than all where TRL's settings did not fit at first
+        ours, peer = ours[-count:], peer[-count:]
         precision = {"32-true": "fp32", "bf16-mixed": "bf16"}[self.ours["precision"]]
         return Row(
             "training",
@@ -149,11 +152,14 @@ class Comparison:
                 break
             except workers.OutOfMemory:
                 best = _smaller(best)
-        batch = _batch(best)
-        while batch < _LARGEST_BATCH and 2 * mib < _free_mib(self.settings.device) / 2:
+        shrunk = best != _tuned(batch, bf16=gpu)
+        while not shrunk and batch < _LARGEST_BATCH and 2 * mib < _free_mib(self.settings.device) / 2:
             batch *= 2
             candidate = _tuned(batch, bf16=gpu)
-            taken, mib = self._try(candidate)
+            try:
+                taken, mib = self._try(candidate)
+            except workers.OutOfMemory:
+                break
             if taken > seconds:
                 break
             best, seconds = candidate, taken

@@ -115,14 +115,16 @@ def test_what_does_not_fit_is_tried_again_smaller(monkeypatch: pytest.MonkeyPatc
         return {**used, "reference": used}
 
     monkeypatch.setattr(workers, "call", call)
-    monkeypatch.setattr(kto_comparison, "_free_mib", lambda device: 0.0)
+    monkeypatch.setattr(kto_comparison, "_free_mib", lambda device: 1e10)
     monkeypatch.setattr(Comparison, "throughput", lambda *_: [])
     facts = {"episodes": 2, "rows": 4, "row_tokens": 100}
     data = (tmp_path / "whole", tmp_path / "search")
-    case = Comparison("7B", Settings(1, quick=True, device="cuda"), {"shape": {}}, tmp_path, *data, facts, {})
+    case = Comparison("7B", Settings(2, device="cuda"), {"shape": {}}, tmp_path, *data, facts, {})
     rows = case.rows()
     peers = [attempt[1:] for attempt in tried if attempt[0] == "kto_trl"]
-    assert peers == [(8, False), (4, False), (2, False), (8, True), (2, False), (1, False), (1, True)]
+    searched, fitted = [(8, False), (4, False), (2, False)], [(8, True), (2, False), (1, False), (1, True)]
+    assert peers == [*searched, *fitted, (8, True), (1, True)]
+    assert all(len(item.ours) == len(item.peer) for item in rows)
     assert rows[1].peer_name == "TRL, best: batch 1, bf16, by length, checkpointing"
 
 

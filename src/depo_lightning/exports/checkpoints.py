@@ -27,7 +27,7 @@ _REFUSED = ("modules_to_save", "use_dora", "lora_bias", "layer_replication", "al
 def merge(run: Run, name: str, target: Path) -> Path:
     """Write a policy as one checkpoint with its card, its adapter merged into its base; returns its directory.
 
-    A merged checkpoint has float32 weights: 16 bits would round most of a small change away.
+    What an adapter was merged into has float32 weights: 16 bits would round most of a small change away.
 
     Raises:
         ConfigError: the target is not empty. DataError: the run has no such policy.

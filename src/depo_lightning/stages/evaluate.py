@@ -31,7 +31,7 @@ def evaluate_stage(config: Config, context: Context, name: str, policy: Stage, b
     if isinstance(config.rollout, ServerRolloutConfig):
         identity["server"] = server_identity(config.rollout, name)
     inputs = {"policy": policy} if policy is bc else {"policy": policy, "bc": bc}
-    return Stage("evaluate", 2, identity, partial(_evaluate, context, name), inputs, title="rollouts on held-out tasks")
+    return Stage("evaluate", 3, identity, partial(_evaluate, context, name), inputs, title="rollouts on held-out tasks")
 
 
 def _evaluate(context: Context, name: str, target: Path, inputs: dict[str, Path]) -> None:

@@ -39,7 +39,7 @@ def answers_stage(config: Config, context: Context, name: str, questions: Stage,
     """Graded answers of one policy to one set."""
     identity = {"questions": plain(config.evaluation[name], *_SOURCE)}
     inputs = {"policy": policy, "questions": questions}
-    return Stage("answers", 1, identity, partial(_answer, context, name), inputs, title=f"answers to {name}")
+    return Stage("answers", 2, identity, partial(_answer, context, name), inputs, title=f"answers to {name}")
 
 
 def _gather(name: str, asked: QuestionsConfig, target: Path, inputs: dict[str, Path]) -> None:
