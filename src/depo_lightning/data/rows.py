@@ -80,9 +80,8 @@ class TokenRows:
                 held.frombytes(values.astype(np.int32).tobytes())
             facts.append((len(ids), int(segments.max()) + 1, int((segments != NO_SEGMENT).sum())))
         self.ids, self.segments = (np.frombuffer(held, dtype=np.int32) for held in flat)
-        self.lengths, self.counts, self.scored = (
-            np.array(facts, dtype=np.int64).reshape(-1, 3).T.copy()
-        )  # scored: agent's
+        columns = np.array(facts, dtype=np.int64).reshape(-1, 3).T.copy()
+        self.lengths, self.counts, self.scored = columns  # tokens, segments, agent tokens
         self.starts = np.cumsum(self.lengths) - self.lengths
 
     def __len__(self) -> int:

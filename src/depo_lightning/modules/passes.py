@@ -70,7 +70,10 @@ def packed_logps(model: Any, batch: PackedBatch, compute: Compute = PLAIN) -> tu
 
 def _checkpoints(model: Any) -> bool:
     """Whether layers are computed again in the backward pass, which then needs packed attention as well."""
-    return bool(model.training and any(getattr(module, "gradient_checkpointing", False) for module in model.modules()))
+    if not model.training:
+        return False
+    # The model's own property has another name from one version of Transformers to the next.
+    return any(getattr(module, "gradient_checkpointing", False) for module in model.modules())
 
 
 def _threads_help(model: Any, batch: PackedBatch) -> bool:
