@@ -11,7 +11,7 @@ from typing import Any
 
 from depo_lightning.config import Config, ServerRolloutConfig
 from depo_lightning.envs import Split
-from depo_lightning.errors import DataError
+from depo_lightning.errors import DataError, MachineError
 from depo_lightning.files import atomic
 from depo_lightning.in_order import InOrder
 from depo_lightning.processes import cores
@@ -20,9 +20,9 @@ from depo_lightning.stages.context import EPISODES, Context, settings, write_sta
 from depo_lightning.stages.drafts import of_evaluations
 from depo_lightning.stages.identity import rollout_identity, server_identity
 from depo_lightning.stages.kept import KeptEpisodes
-from depo_lightning.stages.served import served_episodes
+from depo_lightning.stages.served import play_served
 from depo_lightning.store import Stage
-from depo_lightning.trajectory import Trajectory, from_row, to_line, to_row
+from depo_lightning.trajectory import Status, Trajectory, from_row, to_line, to_row
 
 
 def evaluate_stage(config: Config, context: Context, name: str, policy: Stage, bc: Stage) -> Stage:
@@ -41,6 +41,7 @@ def _evaluate(context: Context, name: str, target: Path, inputs: dict[str, Path]
     env = context.make_env()
     tasks = env.tasks(split, count)
     tokens = outgrown = 0
+    errors = []
     with bar(f"{split} episodes", len(tasks)) as advance, atomic(target / EPISODES) as file:
 
         def write(episode: Trajectory) -> None:
@@ -48,25 +49,28 @@ def _evaluate(context: Context, name: str, target: Path, inputs: dict[str, Path]
             file.write(to_line(episode))
             tokens += episode.agent_tokens
             outgrown += episode.extra.get("reason") == "max_context"
+            if episode.status is Status.CRASHED:
+                errors.append(episode.error)
 
-        if isinstance(config.rollout, ServerRolloutConfig):
-            for episode in served_episodes(context, config.rollout, name, inputs["policy"], tasks, target, advance):
-                write(episode)
-        else:
-            known = target.parents[1] / "evaluate"
-            drafts = of_evaluations(known, rollout_identity(config, split), inputs)
-            ordered, kept = InOrder(tasks, write), KeptEpisodes(target)
-            left = {env.origin(task): task for task in tasks}
-            for episode in kept:
-                if (task := left.pop((episode.env, episode.task), None)) is not None:
-                    ordered.put(task, episode)
-                    advance()
-
-            def keep(task: int, episode: Trajectory) -> None:
-                kept.add(episode)
+        ordered, kept = InOrder(tasks, write), KeptEpisodes(target)
+        left = {env.origin(task): task for task in tasks}
+        for episode in kept:
+            if (task := left.pop((episode.env, episode.task), None)) is not None:
                 ordered.put(task, episode)
                 advance()
 
+        def keep(task: int, episode: Trajectory) -> None:
+            kept.add(episode)
+            ordered.put(task, episode)
+            advance()
+
+        if isinstance(config.rollout, ServerRolloutConfig):
+            play_served(context, config.rollout, name, inputs["policy"], list(left.values()), target, keep)
+            if len(errors) == len(tasks):
+                raise MachineError(f"{name}: all {len(tasks)} episodes crashed; the first: {errors[0]}")
+        else:
+            known = target.parents[1] / "evaluate"
+            drafts = of_evaluations(known, rollout_identity(config, split), inputs)
             _play_locally(config, context, inputs["policy"], list(left.values()), drafts, keep)
     write_stats(target, tokens)
     _tell_outgrown(outgrown, len(tasks), config.rollout.max_context)

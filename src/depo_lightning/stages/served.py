@@ -6,35 +6,33 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from depo_lightning.config import ServerRolloutConfig
-from depo_lightning.errors import MachineError
 from depo_lightning.stages.context import Context, settings
 from depo_lightning.stages.identity import served_name
-from depo_lightning.stages.kept import KeptEpisodes
-from depo_lightning.trajectory import Status, Trajectory
+from depo_lightning.trajectory import Trajectory
 
 
-def served_episodes(
+def play_served(
     context: Context,
     server: ServerRolloutConfig,
     policy: str,
     source: Path,
     tasks: Sequence[int],
     target: Path,
-    advance: Callable[[], None],
-) -> list[Trajectory]:
-    """Episodes of one policy, as the server plays it.
+    keep: Callable[[int, Trajectory], None],
+) -> None:
+    """Let the server play episodes of one policy.
 
     Args:
         context: of the stage.
         server: group `rollout`.
         policy: its name in the table.
         source: its directory in the store; its tokenizer counts.
-        tasks: to play, in the order of the result.
-        target: of the stage; what has been played is kept there.
-        advance: called once per episode.
+        tasks: to play.
+        target: of the stage.
+        keep: called with every task and its episode as it ends, in no fixed order.
 
     Raises:
-        MachineError: the server does not answer, or every episode crashed.
+        MachineError: the server does not answer.
         ConfigError: the server does not take the key, or does not serve the policy.
     """
     from depo_lightning.agents.chat import ChatRenderer
@@ -44,28 +42,14 @@ def served_episodes(
     model, adapter = served_name(server, policy), None
     if server.load_adapters and (source / "adapter_config.json").exists():
         model, adapter = f"{policy}-{target.name}", source  # no other evaluation has the name, so none unloads it
-    kept = KeptEpisodes(target)
     env = context.make_env()
-    origin = {task: env.origin(task) for task in tasks}
-    episodes = {(episode.env, episode.task): episode for episode in kept}
-    for _ in episodes:
-        advance()
-
-    def ended(episode: Trajectory) -> None:
-        kept.add(episode)
-        advance()
-
-    played = play_on_server(
+    places = {env.origin(task): task for task in tasks}
+    play_on_server(
         ChatRenderer(policies.load_tokenizer(source)),
         context.make_env,
-        [task for task in tasks if origin[task] not in episodes],
+        tasks,
         settings(RolloutSettings, server),
         settings(ServerSettings, server, model=model),
-        ended,
+        lambda episode: keep(places[episode.env, episode.task], episode),
         adapter,
     )
-    episodes |= {(episode.env, episode.task): episode for episode in played}
-    if all(episode.status is Status.CRASHED for episode in episodes.values()):
-        first = episodes[origin[tasks[0]]].error
-        raise MachineError(f"{policy}: all {len(tasks)} episodes crashed; the first: {first}")
-    return [episodes[origin[task]] for task in tasks]
